@@ -1,0 +1,67 @@
+"""What the test cells of a notebook call: one green line, or one sentence that helps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lvmlib import exercises
+from lvmlib.compare import difference, recognise
+from lvmlib.exercises import Exercise, key
+from lvmlib.probe import Unsolved, interrogate
+
+
+class CheckFailed(AssertionError):
+    """An exercise is not right yet; notebooks show the sentence without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+def check(name: str, function: Callable[..., Any]) -> None:
+    """Try a function on the public questions of an exercise and print that it is right.
+
+    Args:
+        name: the exercise, in kebab case: `kl-divergence`.
+        function: what the student wrote.
+
+    Raises:
+        CheckFailed: it is not right; the sentence says why.
+        KeyError: no exercise has this name.
+    """
+    exercise = exercises.find(name)
+    complaint = complain(exercise, function)
+    if complaint:
+        raise CheckFailed(f"✗ {exercise.function}: {complaint}")
+    print(f"✓ {exercise.function}: {exercise.praise}")
+
+
+def complain(exercise: Exercise, function: Callable[..., Any]) -> str | None:
+    """The sentence a student should read about their function, or None if it passes the public check."""
+    if not callable(function):
+        return f"this name holds {type(function).__name__}, not a function; run the cell that defines it again"
+    try:
+        if exercise.law:
+            return _against_law(exercise, function)
+        return _against_key(exercise, function)
+    except Unsolved:
+        return "not written yet; put your code where `raise NotImplementedError` stands"
+
+
+def _against_law(exercise: Exercise, function: Callable[..., Any]) -> str | None:
+    assert exercise.law
+    for seed in key.PUBLIC_SEEDS:
+        clause = exercise.law(interrogate(exercise.probe, function, seed), seed)
+        if clause:
+            return clause
+    return None
+
+
+def _against_key(exercise: Exercise, function: Callable[..., Any]) -> str | None:
+    known = key.read(exercise.key, exercise.name)
+    observed = {seed: interrogate(exercise.probe, function, seed) for seed in known.right}
+    for seed, answers in observed.items():
+        clause = difference(answers, known.right[seed])
+        if clause:
+            return recognise(answers, known.right[seed], known.mistakes[seed]) or clause
+    return None

@@ -1,0 +1,163 @@
+"""Who decides: the right answer of each exercise is kept here, in `solutions/NN-name/judges.py`, and nowhere else."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lvmlib import exercises
+from lvmlib.check import CheckFailed
+from lvmlib.compare import difference, recognise
+from lvmlib.exercises import Exercise
+from lvmlib.probe import Answers, Unsolved, interrogate
+
+Function = Callable[..., Any]
+Variants = Mapping[str, Function]
+
+SEEDS_A_VERDICT = 2
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What decides one exercise: our own answer to it, right ones in other styles and wrong ones by their sentence."""
+
+    exercise: Exercise
+    reference: Function
+    right: Variants = field(default_factory=dict)
+    wrong: Variants = field(default_factory=dict)
+
+    def answers(self, function: Function, seed: int) -> Answers:
+        """What a function answers to the exercise's probe under this seed."""
+        return interrogate(self.exercise.probe, function, seed)
+
+    def expected(self, seed: int) -> Answers:
+        """The right answers under this seed."""
+        return _expected(self.exercise.name, seed)
+
+    def mistakes(self, seed: int) -> dict[str, Answers]:
+        """The answers of each known mistake under this seed."""
+        return {sentence: self.answers(wrong, seed) for sentence, wrong in self.wrong.items()}
+
+    def verdict(self, observed: Answers, seed: int) -> str | None:
+        """What is wrong with answers that were given under this seed, in a clause, or None; it needs no function."""
+        if self.exercise.law:
+            return self.exercise.law(observed, seed)
+        return difference(observed, self.expected(seed))
+
+    def explanation(self, observed: Answers, seed: int) -> str | None:
+        """The sentence of the known mistake behind answers that were found wrong, or None."""
+        return None if self.exercise.law else recognise(observed, self.expected(seed), self.mistakes(seed))
+
+
+@lru_cache(maxsize=256)
+def _expected(name: str, seed: int) -> Answers:
+    found = _judges[name]
+    return found.answers(found.reference, seed)
+
+
+_judges: dict[str, Judge] = {}
+
+
+def oracle(name: str, *, reference: Function, right: Variants, wrong: Variants, exact: bool = True) -> None:
+    """Enter the judge of an exercise.
+
+    Args:
+        name: the exercise, in kebab case.
+        reference: our own answer.
+        right: further right answers by what is different about their style.
+        wrong: wrong answers by the sentence a student should read.
+        exact: compute the reference in float64 and round at the end, so that it is not itself in doubt.
+    """
+    judge = Judge(exercises.find(name), in_double(reference) if exact else reference, right, wrong)
+    _judges[name] = judge
+
+
+def in_double(function: Function) -> Function:
+    """The same function of float32 tensors, computed in float64 and rounded once; gradients pass through."""
+
+    def precise(*arguments: Any) -> Any:
+        tensors = [argument for argument in arguments if isinstance(argument, Tensor) and argument.is_floating_point()]
+        widened = [
+            argument.double() if isinstance(argument, Tensor) and argument.is_floating_point() else argument
+            for argument in arguments
+        ]
+        result = function(*widened)
+        return result.to(tensors[0].dtype) if isinstance(result, Tensor) and tensors else result
+
+    return precise
+
+
+def judge(name: str, function: Function) -> None:
+    """Decide an exercise on seeds that nobody has seen; what the hidden part of a test cell calls.
+
+    Raises:
+        CheckFailed: the function is not right; the sentence says why.
+        FileNotFoundError: no judge of this exercise can be found.
+    """
+    found = find(name)
+    for _ in range(SEEDS_A_VERDICT):
+        seed = secrets.randbelow(2**31)
+        try:
+            observed = found.answers(function, seed)
+        except Unsolved:
+            raise CheckFailed(f"✗ {found.exercise.function}: not written yet") from None
+        clause = found.verdict(observed, seed)
+        if clause:
+            raise CheckFailed(f"✗ {found.exercise.function}: {found.explanation(observed, seed) or clause}")
+
+
+def find(name: str) -> Judge:
+    """The judge of an exercise.
+
+    Raises:
+        FileNotFoundError: `solutions/` cannot be found, or holds no judge of this exercise.
+    """
+    for path in sorted(solutions().glob("*/judges.py")):
+        load(path)
+    if name not in _judges:
+        raise FileNotFoundError(f"No judges.py under solutions/ judges {name!r}; add oracle({name!r}, …) to its lab's.")
+    return _judges[name]
+
+
+def of_lab(lab: str) -> list[Judge]:
+    """The judges of one lab (`03-vae`), in the order of its exercises."""
+    return [find(exercise.name) for exercise in exercises.every(lab)]
+
+
+def solutions() -> Path:
+    """The folder of the instructors' side: `LVM_SOLUTIONS`, or `solutions/` here, above here, or beside lvmlib.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    here = Path.cwd()
+    candidates = [folder / "solutions" for folder in (here, *here.parents, Path(__file__).parents[2])]
+    if os.environ.get("LVM_SOLUTIONS"):
+        candidates = [Path(os.environ["LVM_SOLUTIONS"])]
+    for folder in candidates:
+        if any(folder.glob("*/judges.py")):
+            return folder.resolve()
+    raise FileNotFoundError("The judges were not found; set LVM_SOLUTIONS to the course's solutions folder.")
+
+
+@cache
+def load(path: Path) -> None:
+    """Import one judges.py, which enters its judges."""
+    name = f"lvm_judges_{exercises.module_name(path.parent.name)}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    stream = torch.get_rng_state()
+    spec.loader.exec_module(module)
+    torch.set_rng_state(stream)
