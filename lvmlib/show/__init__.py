@@ -1,0 +1,47 @@
+"""Pictures for notebooks: pure functions that return a figure with alt text, or an animation.
+
+They never touch pyplot's state or the reader's ``rcParams``. matplotlib takes a while to import, so it is imported
+when the first picture is drawn.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lvmlib.show.animation import Animation, gif
+    from lvmlib.show.figure import Figure
+    from lvmlib.show.latent import manifold, traversal
+    from lvmlib.show.pictures import grid, reconstructions
+    from lvmlib.show.plots import bars, curves
+    from lvmlib.show.points import clouds, scatter
+
+_MODULES = {
+    "grid": "pictures",
+    "reconstructions": "pictures",
+    "traversal": "latent",
+    "manifold": "latent",
+    "curves": "plots",
+    "bars": "plots",
+    "scatter": "points",
+    "clouds": "points",
+    "gif": "animation",
+    "Animation": "animation",
+    "Figure": "figure",
+}
+
+__all__ = [
+    "Animation", "Figure", "bars", "clouds", "curves", "gif", "grid", "manifold", "reconstructions", "scatter",
+    "traversal",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,374 @@
+"""Pictures: what is drawn where, what those who cannot see it are told, and what is left untouched."""
+
+from __future__ import annotations
+
+import base64
+import io
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageSequence
+from torch.distributions import Normal
+
+from lvmlib import load, show
+from lvmlib.show.figure import SHARPNESS
+from lvmlib.show.pixels import default_columns, tile, to_bytes
+
+
+def flat(*levels: float, channels: int = 1, height: int = 4, width: int = 6) -> torch.Tensor:
+    """One image of a single level each, shape (len(levels), channels, height, width)."""
+    return torch.tensor(levels, dtype=torch.float32)[:, None, None, None].expand(-1, channels, height, width)
+
+
+def decoded(data: bytes) -> np.ndarray:
+    """A picture's pixels, shape (height, width, 3)."""
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def drawn_images(figure: show.Figure, zoom: int) -> np.ndarray:
+    """The area of a mosaic's images, one pixel for each of theirs, cut out of the PNG by where its axes are."""
+    picture = decoded(figure.png())
+    left, bottom, right, top = (figure.axes[0].get_position().extents.reshape(2, 2) * picture.shape[1::-1]).ravel()
+    area = picture[round(len(picture) - top) : round(len(picture) - bottom), round(left) : round(right)]
+    small = area[::zoom, ::zoom]
+    assert np.array_equal(small.repeat(zoom, 0).repeat(zoom, 1), area), "an image pixel is not a square of one colour"
+    return small
+
+
+FIGURES = {
+    "grid": lambda: show.grid(flat(0.1, 0.5, 0.9), titles=["a", "b", "c"]),
+    "reconstructions": lambda: show.reconstructions(flat(0.1, 0.5), flat(0.2, 0.4)),
+    "traversal": lambda: show.traversal(flat(*[0.1] * 6).view(2, 3, 1, 4, 6), xlabel="z"),
+    "manifold": lambda: show.manifold(lambda z: torch.sigmoid(z[:, :1, None, None]).expand(-1, 3, 5, 5), size=3),
+    "curves": lambda: show.curves({"training": [3.0, 2.0], "test": [4.0, 3.0]}),
+    "bars": lambda: show.bars({"rate": [3.0, 2.0]}),
+    "scatter": lambda: show.scatter(torch.eye(2), torch.tensor([0, 1])),
+    "clouds": lambda: show.clouds({"data": torch.eye(2), "samples": torch.zeros(3, 2)}),
+}
+
+
+@pytest.fixture(params=FIGURES)
+def draw(request):
+    return FIGURES[request.param]
+
+
+def test_every_picture_is_a_figure_that_pyplot_does_not_know(draw):
+    import matplotlib.pyplot as plt
+
+    before = dict(matplotlib.rcParams)
+    figure = draw()
+    figure.png()
+    assert isinstance(figure, matplotlib.figure.Figure)
+    assert plt.get_fignums() == []
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_every_picture_tells_what_it_shows(draw):
+    figure = draw()
+    data, metadata = figure._repr_mimebundle_()
+    image = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    described = metadata["image/png"]
+    assert len(figure.alt) > 20 and figure.alt.endswith(".")
+    assert described["alt"] == figure.alt
+    assert data["text/plain"] == f"<figure: {figure.alt}>"
+    assert image.size == (SHARPNESS * described["width"], SHARPNESS * described["height"])
+    assert set(image.info) <= {"dpi"}
+
+
+def test_every_picture_is_the_same_bytes_again_whatever_the_readers_look(draw):
+    first = draw().png()
+    with matplotlib.rc_context({"figure.facecolor": "black", "font.size": 20, "axes.grid": True}):
+        assert draw().png() == first
+
+
+@pytest.mark.parametrize("name", ["grid", "curves"])
+def test_a_title_and_an_alternative_text_can_be_given(name):
+    argument = {"grid": flat(0.5), "curves": {"loss": [1.0, 2.0]}}[name]
+    titled = getattr(show, name)(argument, title="Prior samples")
+    assert titled.alt.startswith("Prior samples: ")
+    assert getattr(show, name)(argument, alt="My own words.").alt == "My own words."
+
+
+def test_grid_draws_every_pixel_where_it_belongs():
+    images = torch.rand(5, 3, 4, 6, generator=torch.Generator().manual_seed(0))
+    picture = drawn_images(show.grid(images, columns=3, scale=2), zoom=2 * SHARPNESS)
+    assert picture.shape == (2 * 4 + 1, 3 * 6 + 2, 3)
+    for index, image in enumerate((255 * images).round().byte().permute(0, 2, 3, 1).numpy()):
+        top, left = 5 * (index // 3), 7 * (index % 3)
+        assert np.array_equal(picture[top : top + 4, left : left + 6], image)
+    assert (picture[4] == 255).all() and (picture[5:, 14:] == 255).all(), "gaps and the empty place are white"
+
+
+def test_grid_with_titles_keeps_them_apart():
+    figure = show.grid(flat(0.1, 0.2, 0.3, 0.4), columns=2, titles=["a very long name indeed"] * 4, scale=2)
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["a very long name indeed"] * 4
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1 for box in boxes)
+
+
+@pytest.mark.parametrize(
+    ("count", "columns"), [(1, 1), (7, 7), (12, 6), (13, 10), (16, 8), (64, 8), (100, 10), (225, 15)]
+)
+def test_rows_hold_about_ten_images_without_a_rest(count, columns):
+    assert default_columns(count) == columns
+
+
+def test_tile_counts_along_rows():
+    numbered = np.broadcast_to(np.arange(6, dtype=np.uint8)[:, None, None, None], (6, 2, 3, 3))
+    expected = np.array([[0, 1, 2], [3, 4, 5]]).repeat(2, 0).repeat(3, 1)
+    assert np.array_equal(tile(numbered, 3, gap=(0, 0))[..., 0], expected)
+
+
+def test_values_outside_are_clipped_and_gradients_and_precision_do_not_matter():
+    assert to_bytes(flat(-1.0, 0.5, 2.0, float("inf")))[:, 0, 0, 0].tolist() == [0, 128, 255, 255]
+    parameter = flat(0.2).clone().requires_grad_()
+    assert to_bytes(parameter.bfloat16())[0, 0, 0, 0] == 51
+    assert parameter.requires_grad and parameter.grad is None
+
+
+def test_grey_pictures_are_stored_grey_and_a_latent_manifold_stays_small():
+    assert Image.open(io.BytesIO(show.grid(flat(0.1, 0.4)).png())).mode == "L"
+    digits = load("mnist")[1].images[:225]
+    assert len(show.manifold(lambda z: digits).png()) < 150_000
+
+
+def test_reconstructions_stand_under_their_originals():
+    originals, one, two = flat(0.0, 0.2), flat(0.4, 0.6), flat(0.8, 1.0)
+    figure = show.reconstructions(originals, one, two, labels=["original", "VAE", "β-VAE"], scale=1)
+    picture = drawn_images(figure, zoom=SHARPNESS)
+    assert picture[::5, ::7, 0].tolist() == [[0, 51], [102, 153], [204, 255]]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["original", "VAE", "β-VAE"]
+    assert "original, VAE, β-VAE" in figure.alt
+
+
+def test_traversal_labels_rows_and_columns():
+    strips = flat(0.0, 0.2, 0.4, 0.6, 0.8, 1.0).reshape(2, 3, 1, 4, 6)
+    figure = show.traversal(strips, row_labels=["z 4", "z 7"], column_labels=[-1.5, 0.0, 1.5], xlabel="value", scale=1)
+    axes = figure.axes[0]
+    assert drawn_images(figure, zoom=SHARPNESS)[::5, ::7, 0].tolist() == [[0, 51, 102], [153, 204, 255]]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["z 4", "z 7"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["−1.5", "0", "1.5"]
+    assert axes.get_yticks().tolist() == [2, 7] and axes.get_xlabel() == "value"
+
+
+def test_manifold_puts_normal_quantiles_of_z1_to_the_right_and_of_z2_upwards():
+    asked = []
+
+    def decode(z: torch.Tensor) -> torch.Tensor:
+        asked.append(z)
+        red, green = Normal(0.0, 1.0).cdf(z).T
+        return torch.stack([red, green, torch.zeros_like(red)], 1)[:, :, None, None]
+
+    figure = show.manifold(decode, size=5, scale=4)
+    levels = [26, 76, 128, 178, 230]  # 255 · (0.1, 0.3, 0.5, 0.7, 0.9)
+    picture = drawn_images(figure, zoom=4 * SHARPNESS).astype(int)
+    assert len(asked) == 1 and asked[0].shape == (25, 2) and asked[0].dtype == torch.float32
+    assert abs(picture[..., 0] - np.array(levels)[None]).max() <= 1
+    assert abs(picture[..., 1] - np.array(levels[::-1])[:, None]).max() <= 1
+    labels = ["−1.28", "−0.52", "0", "0.52", "1.28"]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == labels
+    assert dict(zip(figure.axes[0].get_yticks(), labels, strict=True)) == {
+        4.5: "−1.28", 3.5: "−0.52", 2.5: "0", 1.5: "0.52", 0.5: "1.28",
+    }  # fmt: skip
+
+
+def test_manifold_takes_no_gradient():
+    layer = torch.nn.Linear(2, 4)
+    seen = []
+    show.manifold(lambda z: seen.append(layer(z)) or seen[0].sigmoid().view(-1, 1, 2, 2), size=2)
+    assert not seen[0].requires_grad
+
+
+def test_curves_are_told_apart_by_colour_and_dashes_and_named_from_the_top():
+    figure = show.curves({"training": torch.tensor([9.0, 1.0]), "test": [9.5, 2.0, 3.0]}, ylabel="nats")
+    lines = figure.axes[0].lines
+    assert [line.get_xdata().tolist() for line in lines] == [[1, 2], [1, 2, 3]]
+    assert [line.get_ydata().tolist() for line in lines] == [[9, 1], [9.5, 2, 3]]
+    assert len({line.get_color() for line in lines}) == len({line.get_linestyle() for line in lines}) == 2
+    assert [text.get_text() for text in figure.legends[0].texts] == ["test", "training"]
+    assert figure.axes[0].get_xlabel() == "epoch" and figure.axes[0].get_ylabel() == "nats"
+    assert "training from 9 to 1, test from 9.5 to 3" in figure.alt
+
+
+def test_twenty_curves_are_all_different():
+    lines = show.curves({f"{n}": [float(n), 1.0] for n in range(28)}).axes[0].lines
+    assert len({(line.get_color(), str(line._unscaled_dash_pattern)) for line in lines}) == 28
+
+
+def test_curves_on_a_logarithmic_axis_at_given_places():
+    axes = show.curves({"loss": [1.0, 100.0]}, x=[10, 30], xlabel="step", logarithmic=True).axes[0]
+    assert axes.get_yscale() == "log"
+    assert axes.lines[0].get_xdata().tolist() == [10, 30]
+
+
+def test_bars_stand_beside_each_other_sorted_or_not():
+    series = {"warm-up": torch.tensor([1.0, 3.0, 2.0]), "none": [0.5, 0.1, 0.4]}
+    plain, ranked = show.bars(series), show.bars(series, sort=True)
+    heights = [[bar.get_height() for bar in group] for group in ranked.axes[0].containers]
+    assert heights == [[3, 2, 1], [0.5, 0.4, 0.1]]
+    assert [bar.get_height() for bar in plain.axes[0].containers[0]] == [1, 3, 2]
+    first, second = (group[0] for group in plain.axes[0].containers)
+    assert first.get_x() + first.get_width() == pytest.approx(second.get_x())
+    named = show.bars({"FID": [3.0, 4.0]}, ticks=["GAN", "VAE"]).axes[0]
+    assert [label.get_text() for label in named.get_xticklabels()] == ["GAN", "VAE"]
+
+
+def test_scatter_groups_points_by_class():
+    points, labels = torch.arange(12.0).view(6, 2), torch.tensor([0, 2, 0, 2, 2, 0])
+    figure = show.scatter(points, labels, ["coat", "bag", "shirt"])
+    groups = {group.get_label(): group.get_offsets().tolist() for group in figure.axes[0].collections}
+    assert groups == {"coat": points[[0, 2, 5]].tolist(), "shirt": points[[1, 3, 4]].tolist()}
+    assert [text.get_text() for text in figure.axes[0].texts] == ["coat", "shirt"]
+    assert show.scatter(points).axes[0].collections[0].get_offsets().tolist() == points.tolist()
+
+
+def test_clouds_share_axes_that_hold_every_point():
+    sets = {"data": torch.tensor([[0.0, 0.0], [4.0, 1.0]]), "samples": torch.tensor([[-2.0, 3.0]])}
+    panels = show.clouds(sets).axes
+    assert [axes.get_title(loc="left") for axes in panels] == ["data", "samples"]
+    assert panels[0].get_xlim() == panels[1].get_xlim() and panels[0].get_ylim() == panels[1].get_ylim()
+    low, high = np.array([panels[0].get_xlim(), panels[0].get_ylim()]).T
+    points = torch.cat(list(sets.values())).numpy()
+    assert (low < points).all() and (points < high).all()
+
+
+def frames_of(animation: show.Animation) -> list[np.ndarray]:
+    return [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(Image.open(io.BytesIO(animation.gif)))]
+
+
+def test_gif_shows_every_frame_for_its_time_and_loops():
+    animation = show.gif(flat(0.0, 0.3, 0.6, 1.0), seconds=2, scale=3)
+    image = Image.open(io.BytesIO(animation.gif))
+    assert image.n_frames == 4 and image.info["duration"] == 500 and image.info["loop"] == 0
+    assert image.size == (18, 12)
+    levels = [np.unique(frame) for frame in frames_of(animation)]
+    assert all(len(level) == 1 for level in levels), "grey stays grey"
+    assert np.abs(np.concatenate(levels).astype(int) - [0, 76, 153, 255]).max() <= 2
+    assert levels[0] == 0 and levels[-1] == 255
+
+
+def test_gif_keeps_colours():
+    colours = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.5, 0.0], [0.0, 0.0, 1.0]])[:, :, None, None].expand(-1, -1, 4, 4)
+    for frame, colour in zip(frames_of(show.gif(colours)), colours, strict=True):
+        assert np.abs(frame.astype(int) - (255 * colour[:, 0, 0]).numpy()).max() <= 2
+
+
+def test_gif_of_figures():
+    figures = [show.grid(flat(level), title=f"step {level}") for level in (0.0, 0.5, 1.0)]
+    animation = show.gif(figures)
+    width, height = (figures[0].get_size_inches() * 100).round().astype(int)
+    assert [frame.shape for frame in frames_of(animation)] == [(height, width, 3)] * 3
+    assert "step 1.0" in animation.alt
+
+
+def test_gif_is_shown_with_its_alternative_text():
+    animation = show.gif(flat(0.0, 1.0), alt='A "grey" square & more.')
+    shown = animation._repr_html_()
+    assert base64.b64encode(animation.gif).decode() in shown
+    assert 'alt="A &quot;grey&quot; square &amp; more."' in shown
+    assert repr(animation) == '<animation: A "grey" square & more.>'
+
+
+def test_saving_writes_what_is_shown(tmp_path):
+    figure, animation = show.grid(flat(0.5)), show.gif(flat(0.5, 1.0))
+    figure.save(tmp_path / "grid.png")
+    animation.save(tmp_path / "moves.gif")
+    assert (tmp_path / "grid.png").read_bytes() == figure.png()
+    assert (tmp_path / "moves.gif").read_bytes() == animation.gif
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["grid.png", "moves.gif"]
+    with pytest.raises(ValueError, match=r"grid\.pdf does not end in \.png"):
+        figure.save(tmp_path / "grid.pdf")
+    with pytest.raises(ValueError, match=r"moves\.png does not end in \.gif"):
+        animation.save(tmp_path / "moves.png")
+
+
+def nan_in_one_of_three() -> torch.Tensor:
+    images = flat(0.1, 0.2, 0.3).clone()
+    images[1, 0, 0, 0] = float("nan")
+    return images
+
+
+FAILURES = {
+    "one image without a batch": (
+        lambda: show.grid(torch.rand(1, 28, 28)),
+        r"The images have shape \(1, 28, 28\); pass \(count, channels, height, width\) with 1 or 3 channels\.",
+    ),
+    "two channels": (lambda: show.grid(torch.rand(4, 2, 8, 8)), r"shape \(4, 2, 8, 8\)"),
+    "no images": (lambda: show.grid(torch.rand(0, 1, 8, 8)), "pass at least one image"),
+    "bytes": (lambda: show.grid(torch.zeros(1, 1, 8, 8, dtype=torch.uint8)), r"torch.uint8; .* images / 255"),
+    "nan": (lambda: show.grid(nan_in_one_of_three()), "NaN in 1 of 3 images; find the step"),
+    "too few titles": (lambda: show.grid(flat(0, 1), titles=["a"]), "2 images and 1 titles"),
+    "no columns": (lambda: show.grid(flat(0, 1), columns=0), "columns is 0"),
+    "only originals": (lambda: show.reconstructions(flat(0, 1)), "only originals"),
+    "other reconstructions": (lambda: show.reconstructions(flat(0, 1), flat(1)), r"\(2, 1, 4, 6\).*\(1, 1, 4, 6\)"),
+    "too few labels": (lambda: show.reconstructions(flat(0), flat(1), labels=["a"]), "2 rows and 1 labels"),
+    "flat strips": (lambda: show.traversal(flat(0, 1)), r"strips have shape \(2, 1, 4, 6\); pass \(rows, columns"),
+    "too few row labels": (
+        lambda: show.traversal(flat(0, 1)[None], row_labels=["a", "b"]),
+        "1 rows and 2 row labels",
+    ),
+    "decoder of one": (lambda: show.manifold(lambda z: flat(0.5), size=3), "returned 1 images for 9 codes"),
+    "no manifold": (lambda: show.manifold(lambda z: z, size=0), "size is 0"),
+    "no curves": (lambda: show.curves({}), "There is no series"),
+    "empty curve": (lambda: show.curves({"loss": []}), "'loss' holds no values"),
+    "places of another length": (lambda: show.curves({"loss": [1.0]}, x=[1, 2]), "'loss' holds 1 values and x 2"),
+    "zero on a logarithmic axis": (lambda: show.curves({"kl": [1.0, 0.0]}, logarithmic=True), "'kl' holds values ≤ 0"),
+    "uneven bars": (lambda: show.bars({"a": [1.0], "b": [1.0, 2.0]}), "'b' holds 2 values and the first series 1"),
+    "no bar": (lambda: show.bars({"a": [float("nan")]}), "'a' holds NaN"),
+    "sorted ticks": (lambda: show.bars({"a": [1.0]}, ticks=["x"], sort=True), "either ticks or sort"),
+    "too few ticks": (lambda: show.bars({"a": [1.0, 2.0]}, ticks=["x"]), "2 units and 1 ticks"),
+    "points in space": (lambda: show.scatter(torch.zeros(4, 3)), r"points have shape \(4, 3\); pass \(count, 2\)"),
+    "points at nan": (lambda: show.scatter(torch.full((2, 2), float("nan"))), "hold NaN"),
+    "too few point labels": (lambda: show.scatter(torch.zeros(4, 2), torch.zeros(3)), "4 points and labels of shape"),
+    "a class without a name": (lambda: show.scatter(torch.eye(2), torch.tensor([0, 5]), ["a"]), "from 0 to 5 and 1"),
+    "no clouds": (lambda: show.clouds({}), "There is no cloud"),
+    "a cloud in space": (lambda: show.clouds({"data": torch.zeros(4, 3)}), "points of 'data' have shape"),
+    "no frames": (lambda: show.gif([]), "There are no frames"),
+    "figures of two sizes": (lambda: show.gif([show.grid(flat(0)), show.grid(flat(0, 1))]), "needs one size"),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_what_cannot_be_drawn_is_said_in_one_sentence(failure):
+    attempt, sentence = FAILURES[failure]
+    with pytest.raises(ValueError, match=sentence) as caught:
+        attempt()
+    assert "\n" not in str(caught.value)
+
+
+def test_importing_show_does_not_import_matplotlib():
+    code = "import sys; from lvmlib import show; dir(show); print('matplotlib' in sys.modules, 'PIL' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_show_lists_what_it_has_and_nothing_else():
+    assert all(getattr(show, name) for name in dir(show))
+    with pytest.raises(AttributeError, match="no attribute 'imshow'"):
+        show.imshow  # noqa: B018
+
+
+@pytest.mark.slow
+def test_a_notebook_shows_a_figure_once_and_with_its_alternative_text():
+    nbformat = pytest.importorskip("nbformat")
+    from nbclient import NotebookClient
+    from nbconvert import HTMLExporter
+
+    cells = [
+        "%matplotlib inline\nimport matplotlib.pyplot, torch\nfrom lvmlib import show",
+        "figure = show.grid(torch.rand(3, 1, 8, 8), title='Noise')",
+        "figure",
+        "show.gif(torch.rand(3, 1, 8, 8), alt='Moving noise.')",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, kernel_name="python3").execute()
+    outputs = [output for cell in notebook.cells for output in cell.outputs]
+    assert [sorted(output.data) for output in outputs] == [["image/png", "text/plain"], ["text/html", "text/plain"]]
+    page, _ = HTMLExporter(template_name="classic").from_notebook_node(notebook)
+    assert page.count('alt="Noise: 3 images in rows of 3."') == 1
+    assert page.count('alt="Moving noise."') == 1
