@@ -123,7 +123,7 @@ class Ask:
         """Call `function`; an exception and a use of torch's random stream become faults of the question."""
         if question not in self.answers.questions:
             self.answers.questions.append(question)
-        stream = torch.get_rng_state()
+        stream, dtype = torch.get_rng_state(), torch.get_default_dtype()
         try:
             result = function(*arguments)
         except NotImplementedError as error:
@@ -131,6 +131,8 @@ class Ask:
         except (Exception, SystemExit) as error:
             self.answers.faults[question] = _raised(error)
             return None
+        finally:
+            torch.set_default_dtype(dtype)
         if not torch.equal(stream, torch.get_rng_state()):
             self.answers.faults[question] = "draws random numbers of its own; all it needs is in its arguments"
         return result

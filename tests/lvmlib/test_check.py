@@ -1,0 +1,171 @@
+"""What a student meets: one line, whether right or wrong, and no trace in the notebook."""
+
+from __future__ import annotations
+
+import random
+import warnings
+
+import numpy
+import pytest
+import torch
+
+from lvmlib.check import CheckFailed, check
+from lvmlib.exercises import every, find
+from lvmlib.grading import judge
+
+
+def kl(mean, log_var):
+    return 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(-1)
+
+
+def sentence(function, name: str = "kl-divergence") -> str:
+    with pytest.raises(CheckFailed) as failed:
+        check(name, function)
+    text = str(failed.value)
+    assert "\n" not in text
+    assert failed.value._render_traceback_() == [text]
+    return text
+
+
+def test_a_right_answer_gets_one_line(capsys) -> None:
+    check("kl-divergence", kl)
+    printed = capsys.readouterr()
+    assert printed.out == "✓ kl_divergence: values and gradients right on 16 inputs\n"
+    assert printed.err == ""
+
+
+def test_a_known_mistake_is_named_however_it_is_written() -> None:
+    def other_style(mean, log_var):
+        return sum((mean[:, k] ** 2 + (2 * log_var[:, k]).exp() - 1) / 2 - log_var[:, k] for k in range(mean.shape[1]))
+
+    assert sentence(other_style) == "✗ kl_divergence: log_var was read as log σ; here log_var = log σ²"
+
+
+@pytest.mark.parametrize(
+    ("function", "part"),
+    [
+        (3, "this name holds int, not a function"),
+        (lambda mean, log_var: None, "returned NoneType; its signature promises a tensor"),
+        (lambda mean, log_var: kl(mean, log_var).tolist(), "returned a list; its signature promises a tensor"),
+        (lambda mean, log_var: kl(mean, log_var)[:, None], "value has shape"),
+        (lambda mean, log_var: kl(mean, log_var).double(), "value is float64; it should be float32"),
+        (lambda mean, log_var: kl(mean, log_var) * float("nan"), "value is nan; it should be finite"),
+        (lambda mean, log_var: 1.1 * kl(mean, log_var), "value is"),
+        (lambda mean, log_var: kl(mean.detach(), log_var), "gradient of mean is zero; it should be"),
+        (lambda mean, log_var: kl(mean, log_var) + 0 * torch.randn(()), "draws random numbers of its own"),
+        (lambda mean: mean, "raised TypeError"),
+    ],
+)
+def test_other_mistakes_get_a_sentence(function, part: str) -> None:
+    assert part in sentence(function)
+
+
+def test_a_missing_solution_is_told_from_a_wrong_one() -> None:
+    def stub(mean, log_var):
+        raise NotImplementedError
+
+    assert sentence(stub) == "✗ kl_divergence: not written yet; put your code where `raise NotImplementedError` stands"
+
+
+def test_the_line_that_raised_is_shown() -> None:
+    def broken(mean, log_var):
+        return mean @ log_var
+
+    assert "raised RuntimeError at `return mean @ log_var`" in sentence(broken)
+
+
+def test_an_argument_changed_in_place_is_noticed() -> None:
+    def greedy(mean, log_var):
+        value = kl(mean, log_var)
+        mean.data.zero_()
+        return value
+
+    assert "changed its argument `mean` in place" in sentence(greedy)
+
+
+def test_an_answer_that_changes_from_call_to_call_is_noticed() -> None:
+    calls = []
+
+    def moody(mean, log_var):
+        calls.append(1)
+        return kl(mean, log_var) + len(calls)
+
+    assert "gives another answer when it is called again" in sentence(moody)
+
+
+def test_a_check_leaves_no_trace(capsys) -> None:
+    def noisy(mean, log_var):
+        warnings.warn("look here", stacklevel=1)
+        torch.set_default_dtype(torch.float64)
+        numpy.random.rand()
+        random.random()
+        return kl(mean, log_var)
+
+    torch.manual_seed(3)
+    numpy.random.seed(3)
+    random.seed(3)
+    expected = torch.rand(1), numpy.random.rand(), random.random()
+    torch.manual_seed(3)
+    numpy.random.seed(3)
+    random.seed(3)
+    with torch.no_grad(), warnings.catch_warnings(record=True) as caught:
+        check("kl-divergence", noisy)
+        assert not torch.is_grad_enabled()
+    assert (torch.rand(1), numpy.random.rand(), random.random()) == expected
+    assert torch.get_default_dtype() is torch.float32
+    assert not caught
+    assert capsys.readouterr().err == ""
+
+
+def test_an_unknown_exercise_is_refused_with_a_list() -> None:
+    with pytest.raises(KeyError, match="there is no exercise 'kl'; there are kl-divergence"):
+        check("kl", kl)
+
+
+def test_the_judge_agrees_and_asks_on_seeds_of_its_own() -> None:
+    judge("kl-divergence", kl)
+    seen = set()
+
+    def knows_the_public_answers(mean, log_var):
+        seen.add(float(mean.sum()))
+        return kl(mean, log_var)
+
+    check("kl-divergence", knows_the_public_answers)
+    public = set(seen)
+    seen.clear()
+    judge("kl-divergence", knows_the_public_answers)
+    assert len(seen - public) > len(seen) / 2
+
+
+def test_the_judge_refuses_with_a_sentence() -> None:
+    with pytest.raises(CheckFailed, match="log_var was read as log σ"):
+        judge("kl-divergence", lambda mean, log_var: kl(mean, 2 * log_var))
+    with pytest.raises(CheckFailed, match="not written yet"):
+        judge("kl-divergence", _stub)
+
+
+def _stub(*arguments):
+    raise NotImplementedError
+
+
+def test_the_key_carries_no_right_answer_twice_and_reads_back_exactly() -> None:
+    from lvmlib.exercises.key import PUBLIC_SEEDS, read
+    from lvmlib.grading.judges import find as find_judge
+
+    for exercise in every():
+        if exercise.law:
+            continue
+        key, found = read(exercise.key, exercise.name), find_judge(exercise.name)
+        for seed in PUBLIC_SEEDS:
+            expected = found.expected(seed)
+            assert key.right[seed].questions == expected.questions
+            for entry, tensor in expected.tensors.items():
+                assert torch.allclose(key.right[seed].tensors[entry], tensor, rtol=1e-6, atol=1e-9, equal_nan=True)
+            assert set(key.mistakes[seed]) == set(found.wrong)
+
+
+def test_a_missing_key_says_to_install_again(tmp_path) -> None:
+    from lvmlib.exercises.key import read
+
+    with pytest.raises(RuntimeError, match="install lvmlib again"):
+        read(tmp_path / "none.json", find("kl-divergence").name)

@@ -1,0 +1,78 @@
+"""An experiment runs, or says which exercise is missing and shows what it would draw."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from lvmlib.experiment import experiment, shipped
+
+module = sys.modules["lvmlib.experiment"]  # as an attribute of lvmlib the name means the function
+
+
+def unsolved():
+    raise NotImplementedError
+
+
+@pytest.fixture
+def shown(monkeypatch, tmp_path):
+    """What is displayed, with one shipped picture and one pair of them."""
+    folder = tmp_path / "03-vae"
+    folder.mkdir()
+    names = ("map.png", "map-of-all.png", "pair-1.png", "pair-2.png")
+    for name in names:
+        (folder / name).write_bytes(b"\x89PNG\r\n\x1a\n")
+    (folder / "alt.json").write_text(json.dumps({name: f"the {name}" for name in names}))
+    monkeypatch.setattr(module, "PICTURES", tmp_path)
+    monkeypatch.setattr(module, "_missed", [])
+    displayed = []
+    monkeypatch.setattr("IPython.display.display", displayed.append)
+    return displayed
+
+
+def test_variables_stay_and_nothing_is_shown(shown, capsys) -> None:
+    with experiment("map"):
+        result = 1 + 1
+    assert result == 2
+    assert not shown
+    assert capsys.readouterr().out == ""
+
+
+def test_a_missing_exercise_is_named_and_its_picture_shown(shown, capsys) -> None:
+    with experiment("map"):
+        unsolved()
+    assert "needs `unsolved`, which is not written yet" in capsys.readouterr().out
+    assert [image.alt for image in shown] == ["the map.png"]
+
+
+def test_pictures_of_an_experiment_are_told_from_those_of_another(shown) -> None:
+    assert [path.name for path, _ in shipped("map")] == ["map.png"]
+    assert [path.name for path, _ in shipped("pair")] == ["pair-1.png", "pair-2.png"]
+
+
+def test_an_experiment_after_a_missed_one_is_missed_too(shown, capsys) -> None:
+    with experiment("pair"):
+        model = unsolved()
+    with experiment("map"):
+        print(never_made)  # noqa: F821
+    assert "needs `never_made` from the experiment “pair” above" in capsys.readouterr().out
+    with pytest.raises(NameError):
+        print(model)
+
+
+def test_other_errors_are_the_students_to_see(shown) -> None:
+    with pytest.raises(ZeroDivisionError), experiment("map"):
+        1 / 0  # noqa: B018
+    with pytest.raises(NameError), experiment("map"):
+        never_made  # noqa: B018, F821
+
+
+def test_an_experiment_that_ran_later_is_no_longer_missed(shown) -> None:
+    with experiment("map"):
+        unsolved()
+    with experiment("map"):
+        pass
+    with pytest.raises(NameError), experiment("pair"):
+        never_made  # noqa: B018, F821
