@@ -1,0 +1,63 @@
+# Every target makes the virtual environment first where it is missing or older than pyproject.toml.
+
+PYTHON ?= python3
+VENV ?= .venv
+PROFILE ?=
+LAB_ARGS ?=
+LABS ?=
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CONSTRAINTS := $(if $(filter true,$(CI)),--constraint constraints.txt)
+# Idle threads that spin would starve the other test processes.
+SHARED := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+
+.PHONY: help lab run build release grade check test clean
+
+help:
+	@echo "make lab      open the course in JupyterLab        (LAB_ARGS=... is passed on)"
+	@echo "make run      execute every lab into site/         (PROFILE=smoke|cpu|full, LABS=03-vae)"
+	@echo "make build    solutions/*.py to executed notebooks"
+	@echo "make release  solutions/ to course/"
+	@echo "make grade    grade submitted/STUDENT/LAB/LAB.ipynb"
+	@echo "make check    the quick tests;  make test  all of them"
+
+$(VENV): $(INSTALLED) ;
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { echo \
+	  "$(PYTHON) is missing or is not Python 3.11, 3.12 or 3.13; install one and say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo \
+	  "$(PYTHON) comes without venv or ensurepip; install them (on Debian and Ubuntu: apt install python3-venv)."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check $(CONSTRAINTS) --editable '.[all]'
+	@touch $@
+
+lab: $(INSTALLED)
+	$(BIN)/python -m jupyterlab --LabApp.default_url=/lab/tree/course $(LAB_ARGS)
+
+run: $(INSTALLED)
+	$(BIN)/lvm run $(if $(PROFILE),--profile $(PROFILE)) $(LABS)
+
+build: $(INSTALLED)
+	$(BIN)/lvm build $(LABS)
+
+release: build
+	$(BIN)/lvm release $(LABS)
+
+grade: $(INSTALLED)
+	$(BIN)/lvm grade
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(SHARED) $(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow and not originals"
+
+test: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(SHARED) $(BIN)/python -m pytest -n 2 --dist loadscope -m "$(if $(LVM_ORIGINALS),,not originals)"
+	$(SHARED) LVM_PROFILE=smoke $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
+	  -p no:cacheprovider solutions
+
+clean:
+	rm -rf site build .pytest_cache .mypy_cache .ruff_cache

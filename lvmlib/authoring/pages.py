@@ -1,0 +1,100 @@
+"""A notebook as one HTML page that needs nothing else: pictures embedded, formulas as MathML, no script."""
+
+from __future__ import annotations
+
+import copy
+import html
+import re
+from typing import Any
+
+from nbconvert.exporters import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat.notebooknode import NotebookNode
+
+from lvmlib.authoring.course import CourseError
+
+# nbconvert's own page loads MathJax, RequireJS and Mermaid from a server.
+TEMPLATE = """
+{%- extends 'lab/index.html.j2' -%}
+{%- block html_head_js -%}{%- endblock -%}
+{%- block html_head_js_mathjax -%}{%- endblock -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock -%}
+{%- block extra_css -%}
+<style>math { font-family: "STIX Two Math", "Cambria Math", math; font-size: 1.1em; }</style>
+{%- endblock -%}
+"""
+HIDDEN = re.compile(r"\n*### BEGIN (HIDDEN TESTS|MARK SCHEME)\n.*?### END \1", re.DOTALL)
+# A backslash that ends a line is a space to LaTeX (two are a new row), and unknown to the translator.
+SPACE_AT_END = re.compile(r"(?<!\\)((?:\\\\)*)\\\n")
+MARKS = re.compile(r"^ *(### (BEGIN|END) SOLUTION|# NBVAL_\w+)\n?", re.MULTILINE)
+
+
+class FormulaError(CourseError):
+    """A formula of a notebook is not LaTeX that can be shown; the message quotes it and says why."""
+
+
+def render_page(notebook: NotebookNode, title: str) -> str:
+    """The page of an executed notebook, without what is meant for graders.
+
+    Raises:
+        FormulaError: a formula cannot be translated.
+    """
+    from jinja2 import DictLoader
+
+    exporter = HTMLExporter(
+        template_file="page.html.j2",
+        extra_loaders=[DictLoader({"page.html.j2": TEMPLATE})],
+        embed_images=True,
+        filters={"markdown2html": _markdown_to_html},
+    )
+    readable = _for_readers(notebook)
+    readable.metadata["title"] = title
+    page, _ = exporter.from_notebook_node(readable)
+    return page
+
+
+def _for_readers(notebook: NotebookNode) -> NotebookNode:
+    readable = copy.deepcopy(notebook)
+    readable.cells = [cell for cell in readable.cells if not _is_answer(cell)]
+    for cell in readable.cells:
+        cell.source = MARKS.sub("", HIDDEN.sub("", cell.source))
+        for output in cell.get("outputs", []):
+            _show_gif(output)
+    return readable
+
+
+def _is_answer(cell: NotebookNode) -> bool:
+    return cell.cell_type == "markdown" and bool(cell.metadata.get("nbgrader", {}).get("solution"))
+
+
+def _show_gif(output: NotebookNode) -> None:
+    # nbconvert knows PNG, JPEG and SVG images, but not GIF.
+    gif = output.get("data", {}).pop("image/gif", None)
+    if gif:
+        alt = output.metadata.get("image/gif", {}).get("alt", "")
+        source = "data:image/gif;base64," + "".join(gif.split())
+        output.data["text/html"] = f'<img src="{source}" alt="{html.escape(alt)}">'
+
+
+class _MathMLRenderer(IPythonRenderer):
+    def inline_math(self, body: str) -> str:
+        return _to_mathml(body, displaystyle=False)
+
+    def block_math(self, body: str) -> str:
+        return _to_mathml(body, displaystyle=True)
+
+    def latex_environment(self, name: str, body: str) -> str:
+        return _to_mathml(rf"\begin{{{name}}}{body}\end{{{name}}}", displaystyle=True)
+
+
+def _markdown_to_html(source: str) -> str:
+    return MarkdownWithMath(renderer=_MathMLRenderer(escape=False)).render(source)
+
+
+def _to_mathml(latex: str, **options: Any) -> str:
+    from math_core import LatexError, LatexToMathML
+
+    try:
+        return LatexToMathML(fancy_error=False).convert_with_local_state(SPACE_AT_END.sub(r"\1\\ ", latex), **options)
+    except LatexError as error:
+        raise FormulaError(f"The formula {latex.strip()!r} cannot be shown: {error}") from error

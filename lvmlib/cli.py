@@ -1,0 +1,121 @@
+"""`lvm`: build, release, run and grade the course from a terminal."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+try:
+    import typer
+except ModuleNotFoundError:
+    raise SystemExit(
+        "lvm needs typer, which is not installed; install the instructors' tools: pip install 'lvmlib[instructor]'"
+    ) from None
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lvmlib.authoring.course import Course
+
+app = typer.Typer(
+    help="Build, release, run and grade the course.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+
+Labs = Annotated[list[str] | None, typer.Argument(help="Labs by name, for example 03-vae; all of them without.")]
+
+Profile = Literal["smoke", "cpu", "full"]
+
+
+def main() -> None:
+    """Run `lvm`; what goes wrong in a known way is one sentence and no traceback."""
+    from lvmlib.authoring.course import CourseError
+
+    try:
+        app()
+    except CourseError as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise SystemExit(1) from None
+
+
+@app.command()
+def build(
+    labs: Labs = None,
+    force: Annotated[bool, typer.Option(help="Execute also where no code changed.")] = False,
+) -> None:
+    """Make solutions/LAB/LAB.ipynb from LAB.py, executed in the cpu profile."""
+    from lvmlib.authoring import build as building
+    from lvmlib.authoring.text import points_of
+
+    def one(course: Course, lab: str) -> str:
+        outcome = building.build(course, lab, force=force)
+        automatic, by_hand = points_of(building.read_text(course, lab))
+        return f"{outcome} · {automatic} points by tests, {by_hand} by hand"
+
+    _for_each_lab(labs, one)
+
+
+@app.command()
+def release(labs: Labs = None) -> None:
+    """Make course/LAB from solutions/LAB, with its pictures and keys."""
+    from lvmlib.authoring import release as releasing
+
+    _for_each_lab(labs, lambda course, lab: f"released to {releasing.release(course, lab)}")
+
+
+@app.command()
+def run(
+    labs: Labs = None,
+    profile: Annotated[Profile | None, typer.Option(help="What fits this machine without.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder for the pages.")] = Path("site"),
+) -> None:
+    """Execute labs into self-contained HTML pages with an index, for people who only want to look."""
+    from lvmlib.authoring.course import CourseError, find_course
+    from lvmlib.authoring.gallery import run_labs
+    from lvmlib.profile import profile as current
+
+    if profile:
+        os.environ["LVM_PROFILE"] = profile
+    course = find_course()
+    failures = run_labs(course, course.labs(labs or []), current.name, out)
+    typer.echo(f"{out / 'index.html'} is ready to open.")
+    if failures:
+        raise CourseError("\n".join(f"{lab} has no page: {reason}" for lab, reason in failures.items()))
+
+
+@app.command()
+def grade(
+    submitted: Annotated[Path, typer.Argument(help="The folder with STUDENT/LAB/LAB.ipynb.")] = Path("submitted"),
+    lab: Annotated[str | None, typer.Option(help="Only this lab.")] = None,
+) -> None:
+    """Grade submissions into the gradebook, write their feedback and grades.csv, and print a table."""
+    from lvmlib.authoring.course import find_course
+    from lvmlib.grading.gradebook import write_table
+    from lvmlib.grading.marking import format_table, mark
+
+    course = find_course()
+    rows = list(mark(course, submitted, lab))
+    write_table(course.root / "grades.csv", rows)
+    typer.echo(format_table(rows))
+
+
+@app.command()
+def variants(labs: Labs = None) -> None:
+    """Run every judge over every right and wrong variant of every exercise."""
+    from lvmlib.authoring.course import find_course
+    from lvmlib.grading.variants import report
+
+    if not report(find_course().labs(labs or [])):
+        raise typer.Exit(1)
+
+
+def _for_each_lab(labs: list[str] | None, work: Callable[[Course, str], str]) -> None:
+    from lvmlib.authoring.course import find_course
+
+    course = find_course()
+    for lab in course.labs(labs or []):
+        typer.echo(f"{lab}: {work(course, lab)}")
+
+
+if __name__ == "__main__":
+    main()
