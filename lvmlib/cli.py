@@ -59,8 +59,10 @@ def build(
 def release(labs: Labs = None) -> None:
     """Make course/LAB from solutions/LAB, with its pictures and keys."""
     from lvmlib.authoring import release as releasing
+    from lvmlib.authoring.course import find_course
 
     _for_each_lab(labs, lambda course, lab: f"released to {releasing.release(course, lab)}")
+    releasing.release_guide(find_course())
 
 
 @app.command()

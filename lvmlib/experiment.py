@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,9 @@ def experiment(name: str) -> Iterator[None]:
 
 def shipped(name: str) -> list[tuple[Path, str]]:
     """The pictures that an experiment draws when all its exercises are solved, each with what it shows in words."""
-    found = sorted(path for path in PICTURES.glob(f"*/{name}*") if path.stem.removeprefix(name).lstrip("-").isdigit() or path.stem == name)
+    found = sorted(
+        path for path in PICTURES.glob(f"*/{name}*") if re.fullmatch(rf"{re.escape(name)}(-\d+)?", path.stem)
+    )
     return [(path, json.loads((path.parent / "alt.json").read_text(encoding="utf-8"))[path.name]) for path in found]
 
 

@@ -12,7 +12,7 @@ import random
 import sysconfig
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any
 import numpy
 import torch
 from torch import Tensor
+
 
 class Unsolved(Exception):
     """The function still holds its `raise NotImplementedError`."""
@@ -32,9 +33,7 @@ class Draw:
     def __init__(self, seed: int):
         self.generator = torch.Generator().manual_seed(seed)
 
-    def uniform(
-        self, *shape: int, low: float = -1.0, high: float = 1.0, dtype: torch.dtype = torch.float32
-    ) -> Tensor:
+    def uniform(self, *shape: int, low: float = -1.0, high: float = 1.0, dtype: torch.dtype = torch.float32) -> Tensor:
         """Uniform numbers between `low` and `high`."""
         ticks = torch.randint(0, 2**24, shape, generator=self.generator).double()
         return (low + (high - low) * ticks / 2**24).to(dtype)
@@ -79,24 +78,24 @@ class Ask:
     def __call__(
         self,
         question: str,
+        arguments: Mapping[str, Any],
         *,
         wrt: tuple[str, ...] = (),
         returns: type = Tensor,
         edge: bool = False,
         rtol: float | None = None,
         atol: float | None = None,
-        **arguments: Any,
     ) -> None:
         """Call the function once more and record its value and its gradients.
 
         Args:
             question: what is asked, in words a student understands; unique in the probe.
+            arguments: in the order of the signature; they are passed by position, as copies.
             wrt: the arguments whose gradients are wanted, with a different weight on every element of the result.
             returns: what the signature promises: `Tensor`, `float` or `int`.
             edge: whether this tests a limit rather than everyday use.
             rtol: relative tolerance, if not the one of the result's dtype.
             atol: absolute tolerance, likewise.
-            arguments: in the order of the signature; they are passed by position, as copies.
         """
         if edge:
             self.answers.edges.append(question)
@@ -192,7 +191,7 @@ def _broken_promise(result: Any, returns: type) -> str | None:
     return None if kept else f"returned {_article(type(result).__name__)}; its signature promises {promised}"
 
 
-def _side_effect(given: dict[str, Any], passed: dict[str, Any]) -> str | None:
+def _side_effect(given: Mapping[str, Any], passed: Mapping[str, Any]) -> str | None:
     for name, value in given.items():
         if isinstance(value, Tensor) and not _same(value, passed[name]):
             return f"changed its argument `{name}` in place; work on a new tensor"
@@ -211,9 +210,7 @@ def _gradients(value: Tensor, inputs: list[Tensor]) -> list[Tensor]:
     if not inputs or not value.requires_grad:
         return [torch.zeros_like(tensor) for tensor in inputs]
     weights = 1 + 0.5 * torch.cos(torch.arange(value.numel(), dtype=value.dtype)).reshape(value.shape)
-    return list(
-        torch.autograd.grad((value * weights).sum(), inputs, allow_unused=True, materialize_grads=True)
-    )
+    return list(torch.autograd.grad((value * weights).sum(), inputs, allow_unused=True, materialize_grads=True))
 
 
 def _raised(error: BaseException) -> str:

@@ -30,6 +30,11 @@ class Course:
     def release(self) -> Path:
         return self.root / "course"
 
+    @property
+    def guide(self) -> Path:
+        """What students read first."""
+        return self.release / "README.md"
+
     def text(self, lab: str) -> Path:
         """The author's text of a lab."""
         return self.root / "solutions" / lab / f"{lab}.py"

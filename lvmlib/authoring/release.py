@@ -13,6 +13,7 @@ from lvmlib.authoring.converters import ConverterError, convert, read_settings
 from lvmlib.authoring.course import Course, CourseError, write_atomically
 from lvmlib.authoring.leaks import find_leaks
 from lvmlib.authoring.pictures import pictures_of, write_pictures
+from lvmlib.authoring.text import read_placeholders, substitute
 
 
 class ReleaseError(CourseError):
@@ -41,6 +42,18 @@ def release(course: Course, lab: str) -> Path:
         raise ReleaseError(f"{lab} is not released, because students would see: " + "; ".join(leaks))
     write_atomically(target, released)
     return target
+
+
+def release_guide(course: Course) -> Path:
+    """Make course/README.md, what students read first, from solutions/STUDENTS.md."""
+    write_atomically(course.guide, make_guide(course))
+    return course.guide
+
+
+def make_guide(course: Course) -> str:
+    """What students read first, with the addresses that pyproject.toml gives."""
+    draft = (course.root / "solutions" / "STUDENTS.md").read_text(encoding="utf-8")
+    return substitute(draft, read_placeholders(course.root / "pyproject.toml"))
 
 
 def current_solution(course: Course, lab: str) -> NotebookNode:

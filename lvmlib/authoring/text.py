@@ -36,7 +36,7 @@ def read_notebook(text: Path, placeholders: dict[str, str]) -> NotebookNode:
 
     Args:
         text: the py:percent file.
-        placeholders: what `{{name}}` in a markdown cell becomes.
+        placeholders: what `{{name}}` in a cell becomes.
 
     Raises:
         TextError: a cell header or an exercise is not as nbgrader needs it.
@@ -47,16 +47,24 @@ def read_notebook(text: Path, placeholders: dict[str, str]) -> NotebookNode:
     cells = [cell for drafted in jupytext.read(text).cells for cell in _expand(drafted)]
     _check_ids(cells)
     for cell in cells:
-        if cell.cell_type == "markdown":
-            cell.source = _substitute(cell.source, placeholders)
+        cell.source = substitute(cell.source, placeholders)
     _name_cells(cells)
     return new_notebook(cells=cells, metadata=KERNEL)
 
 
 def read_placeholders(pyproject: Path) -> dict[str, str]:
-    """The table `[tool.lvm]` of a pyproject.toml."""
+    """What the table `[tool.lvm]` of a pyproject.toml says, and the address at which Colab opens its files."""
     with pyproject.open("rb") as file:
-        return tomllib.load(file)["tool"]["lvm"]
+        told = tomllib.load(file)["tool"]["lvm"]
+    opened = told["repository"].replace("https://github.com/", "https://colab.research.google.com/github/")
+    return told | {"colab": f"{opened}/blob/{told['tag']}"}
+
+
+def substitute(source: str, placeholders: dict[str, str]) -> str:
+    """Replace every `{{name}}` that has a value."""
+    for name, value in placeholders.items():
+        source = source.replace("{{" + name + "}}", value)
+    return source
 
 
 def points_of(notebook: NotebookNode) -> tuple[int, int]:
@@ -146,12 +154,6 @@ def _check_ids(cells: list[NotebookNode]) -> None:
 
 def _is_exercise(cell: NotebookNode) -> bool:
     return cell.cell_type == "code" and bool(cell.metadata.get("nbgrader", {}).get("solution"))
-
-
-def _substitute(source: str, placeholders: dict[str, str]) -> str:
-    for name, value in placeholders.items():
-        source = source.replace("{{" + name + "}}", value)
-    return source
 
 
 def _name_cells(cells: list[NotebookNode]) -> None:

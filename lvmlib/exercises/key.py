@@ -1,4 +1,4 @@
-"""The key of a lab: what a probe gives on the public seeds for the right answer and for each known mistake, as numbers."""
+"""The key of a lab: what its probes give on the public seeds for right answers and for known mistakes, as numbers."""
 
 from __future__ import annotations
 
@@ -132,4 +132,6 @@ def _number(value: float, digits: int) -> float | str:
 
 def _tensor(numbers: list[Any]) -> Tensor:
     dtype, shape, values = numbers
-    return torch.tensor([float(value) for value in values], dtype=torch.float64).to(getattr(torch, dtype)).reshape(shape)
+    return (
+        torch.tensor([float(value) for value in values], dtype=torch.float64).to(getattr(torch, dtype)).reshape(shape)
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,14 +26,16 @@ def kl_divergence(ask: Ask) -> None:
             "log_var": draw.uniform(*shape, low=-3, high=2, dtype=dtype),
         }
 
-    ask(f"{batch} observations, {latent} latents", wrt=wrt, **gaussians(batch, latent))
-    ask(f"{latent} observations, {batch} latents", wrt=wrt, **gaussians(latent, batch))
-    ask("one observation", wrt=wrt, edge=True, **gaussians(1, latent))
-    ask("one latent", wrt=wrt, edge=True, **gaussians(batch, 1))
-    ask("float64 inputs", wrt=wrt, edge=True, **gaussians(batch, latent, dtype=torch.float64))
-    ask("mean 0 and log_var 0", wrt=wrt, edge=True, mean=torch.zeros(batch, latent), log_var=torch.zeros(batch, latent))
-    ask("log_var of −60", wrt=wrt, edge=True, mean=draw.uniform(batch, latent), log_var=torch.full((batch, latent), -60.0))
-    ask("log_var of 20", wrt=wrt, edge=True, mean=draw.uniform(batch, latent), log_var=torch.full((batch, latent), 20.0))
+    ask(f"{batch} observations, {latent} latents", gaussians(batch, latent), wrt=wrt)
+    ask(f"{latent} observations, {batch} latents", gaussians(latent, batch), wrt=wrt)
+    ask("one observation", gaussians(1, latent), wrt=wrt, edge=True)
+    ask("one latent", gaussians(batch, 1), wrt=wrt, edge=True)
+    ask("float64 inputs", gaussians(batch, latent, dtype=torch.float64), wrt=wrt, edge=True)
+    prior = {"mean": torch.zeros(batch, latent), "log_var": torch.zeros(batch, latent)}
+    ask("mean 0 and log_var 0", prior, wrt=wrt, edge=True)
+    for value in (-60.0, 20.0):
+        extreme = gaussians(batch, latent) | {"log_var": torch.full((batch, latent), value)}
+        ask(f"log_var of {value:.0f}", extreme, wrt=wrt, edge=True)
 
 
 @exercise("reparameterize", "reparameterize")
@@ -47,13 +50,13 @@ def reparameterize(ask: Ask) -> None:
             "eps": draw.uniform(*shape, low=-2, high=2, dtype=dtype),
         }
 
-    ask(f"{batch} observations, {latent} latents", wrt=wrt, **code(batch, latent))
-    ask(f"{samples} samples of each: eps of shape {(samples, batch, latent)}", wrt=wrt, **code(samples, batch, latent))
-    ask("one observation", wrt=wrt, edge=True, **code(1, latent))
-    ask("float64 inputs", wrt=wrt, edge=True, **code(batch, latent, dtype=torch.float64))
+    ask(f"{batch} observations, {latent} latents", code(batch, latent), wrt=wrt)
+    ask(f"{samples} samples of each: eps of shape {(samples, batch, latent)}", code(samples, batch, latent), wrt=wrt)
+    ask("one observation", code(1, latent), wrt=wrt, edge=True)
+    ask("float64 inputs", code(batch, latent, dtype=torch.float64), wrt=wrt, edge=True)
     for value in (-60.0, 20.0):
         extreme = code(batch, latent) | {"log_var": torch.full((batch, latent), value)}
-        ask(f"log_var of {value:.0f}", wrt=wrt, edge=True, **extreme)
+        ask(f"log_var of {value:.0f}", extreme, wrt=wrt, edge=True)
 
 
 @exercise("bernoulli-nll", "bernoulli_nll")
@@ -68,15 +71,15 @@ def bernoulli_nll(ask: Ask) -> None:
         }
 
     grey, colour = (batch, 1, height, width), (batch, channels, width, height)
-    ask(f"grey images, shape {grey}", wrt=wrt, **images(*grey))
-    ask(f"images of {channels} channels, shape {colour}", wrt=wrt, **images(*colour))
-    ask("flat binary vectors", wrt=wrt, **images(batch, width) | {"x": draw.bits(batch, width)})
-    ask("one image", wrt=wrt, edge=True, **images(1, 1, height, width))
-    ask("float64 inputs", wrt=wrt, edge=True, **images(*grey, dtype=torch.float64))
+    ask(f"grey images, shape {grey}", images(*grey), wrt=wrt)
+    ask(f"images of {channels} channels, shape {colour}", images(*colour), wrt=wrt)
+    ask("flat binary vectors", images(batch, width) | {"x": draw.bits(batch, width)}, wrt=wrt)
+    ask("one image", images(1, 1, height, width), wrt=wrt, edge=True)
+    ask("float64 inputs", images(*grey, dtype=torch.float64), wrt=wrt, edge=True)
     for limit in (30.0, 200.0, 1000.0):
-        ask(f"logits up to ±{limit:.0f}", wrt=wrt, edge=True, **images(batch, 1, height, width, limit=limit))
+        ask(f"logits up to ±{limit:.0f}", images(batch, 1, height, width, limit=limit), wrt=wrt, edge=True)
     confident = {"logits": 25 * (2 * draw.bits(batch, width) - 1), "x": draw.bits(batch, width)}
-    ask("logits of ±25 against binary pixels", wrt=wrt, edge=True, **confident)
+    ask("logits of ±25 against binary pixels", confident, wrt=wrt, edge=True)
 
 
 @exercise("gaussian-nll", "gaussian_nll")
@@ -94,13 +97,13 @@ def gaussian_nll(ask: Ask) -> None:
             "variance": draw.uniform(*variance, low=low, high=high, dtype=dtype),
         }
 
-    ask("one variance for all pixels (0-d)", wrt=wrt, **images(batch))
-    ask("a variance for every pixel", wrt=wrt, **images(batch, batch, channels, height, width))
-    ask("a variance for every channel, (C, 1, 1)", wrt=wrt, **images(batch, channels, 1, 1))
-    ask("one image", wrt=wrt, edge=True, **images(1))
-    ask("variance near 0.001", wrt=wrt, edge=True, **images(batch, low=0.001, high=0.002))
-    ask("variance near 1000", wrt=wrt, edge=True, **images(batch, low=900, high=1100))
-    ask("float64 inputs", wrt=wrt, edge=True, **images(batch, batch, channels, height, width, dtype=torch.float64))
+    ask("one variance for all pixels (0-d)", images(batch), wrt=wrt)
+    ask("a variance for every pixel", images(batch, batch, channels, height, width), wrt=wrt)
+    ask("a variance for every channel, (C, 1, 1)", images(batch, channels, 1, 1), wrt=wrt)
+    ask("one image", images(1), wrt=wrt, edge=True)
+    ask("variance near 0.001", images(batch, low=0.001, high=0.002), wrt=wrt, edge=True)
+    ask("variance near 1000", images(batch, low=900, high=1100), wrt=wrt, edge=True)
+    ask("float64 inputs", images(batch, batch, channels, height, width, dtype=torch.float64), wrt=wrt, edge=True)
 
 
 VAE_SIZES = ((1, 16, 16, 10), (3, 16, 40, 7), (2, 24, 8, 1))
@@ -139,7 +142,7 @@ def networks_law(answers: Answers, seed: int) -> str | None:
                 return f"{name} is not finite ({question})"
         for name, tensor in (("mean", mean), ("log_var", log_var), ("logits", logits)):
             if not torch.equal(tensor, answers.tensors[question, f"{name}, once more"]):
-                return f"{name} differs when the same batch is given twice; leave the sampling to reparameterize ({question})"
+                return f"{name} differs when a batch is given twice; leave sampling to reparameterize ({question})"
             items = answers.tensors[question, f"{name}, one by one"]
             if items.shape != tensor.shape or not torch.allclose(items, tensor, rtol=1e-3, atol=1e-3):
                 return f"{name} of an image depends on the other images of its batch ({question})"
@@ -182,7 +185,7 @@ def _built_pair(ask: Ask, size: tuple[int, int, int, int]) -> tuple[nn.Module, n
         with torch.no_grad():
             for parameter in module.parameters():
                 scale = parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.1
-                parameter += scale * ask.draw.uniform(*parameter.shape).to(parameter)
+                parameter.add_(scale * ask.draw.uniform(*parameter.shape).to(parameter))
     return encoder, decoder
 
 
@@ -243,8 +246,12 @@ def elbo(ask: Ask) -> None:
     draw, wrt = ask.draw, ("mean", "log_var")
 
     def linear(
-        batch: int, latent: int, dimensions: int, spread: tuple[float, float] = (-3, 1), dtype: torch.dtype = torch.float32
-    ) -> dict[str, object]:
+        batch: int,
+        latent: int,
+        dimensions: int,
+        spread: tuple[float, float] = (-3, 1),
+        dtype: torch.dtype = torch.float32,
+    ) -> dict[str, Any]:
         return {
             "x": draw.uniform(batch, dimensions, low=-2, high=2, dtype=dtype),
             "mean": draw.uniform(batch, latent, low=-2, high=2, dtype=dtype),
@@ -253,24 +260,23 @@ def elbo(ask: Ask) -> None:
             "eps": _corners(latent).expand(-1, batch, -1).to(dtype).clone(),
         }
 
-    ask("a linear decoder, 2 latents, 4 samples", wrt=wrt, **linear(draw.distinct(1, 5, 7)[0], 2, 3))
-    ask("a linear decoder, 3 latents, 8 samples", wrt=wrt, **linear(draw.distinct(1, 4, 7)[0], 3, 5))
-    ask("one observation", wrt=wrt, edge=True, **linear(1, 2, 4))
-    ask("one latent", wrt=wrt, edge=True, **linear(3, 1, 4))
-    ask("float64 inputs", wrt=wrt, edge=True, **linear(5, 3, 4, dtype=torch.float64))
-    ask("log_var between −20 and −10", wrt=wrt, edge=True, rtol=1e-3, **linear(3, 2, 4, spread=(-20, -10)))
+    ask("a linear decoder, 2 latents, 4 samples", linear(draw.distinct(1, 5, 7)[0], 2, 3), wrt=wrt)
+    ask("a linear decoder, 3 latents, 8 samples", linear(draw.distinct(1, 4, 7)[0], 3, 5), wrt=wrt)
+    ask("one observation", linear(1, 2, 4), wrt=wrt, edge=True)
+    ask("one latent", linear(3, 1, 4), wrt=wrt, edge=True)
+    ask("float64 inputs", linear(5, 3, 4, dtype=torch.float64), wrt=wrt, edge=True)
+    ask("log_var between −20 and −10", linear(3, 2, 4, spread=(-20, -10)), wrt=wrt, edge=True, rtol=1e-3)
 
     batch, latent, height, width = draw.distinct(4, 2, 5)
     eps = 2 * draw.bits(1, batch, latent) - 1
-    ask(
-        "images under a curved decoder, 2 samples",
-        wrt=wrt,
-        x=draw.uniform(batch, 1, height, width, low=0, high=1),
-        mean=draw.uniform(batch, latent),
-        log_var=draw.uniform(batch, latent, low=-2, high=1),
-        log_likelihood=_curved(draw.uniform(height * width, latent)),
-        eps=torch.cat([eps, -eps]),
-    )
+    images = {
+        "x": draw.uniform(batch, 1, height, width, low=0, high=1),
+        "mean": draw.uniform(batch, latent),
+        "log_var": draw.uniform(batch, latent, low=-2, high=1),
+        "log_likelihood": _curved(draw.uniform(height * width, latent)),
+        "eps": torch.cat([eps, -eps]),
+    }
+    ask("images under a curved decoder, 2 samples", images, wrt=wrt)
 
 
 @exercise("importance-weighted-bound", "importance_weighted_bound")
@@ -281,18 +287,18 @@ def importance_weighted_bound(ask: Ask) -> None:
     def weights(*shape: int, around: float = -2.0, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
         return {"log_w": draw.uniform(*shape, low=around - 3, high=around + 3, dtype=dtype)}
 
-    ask(f"{samples} samples, {batch} observations", wrt=("log_w",), **weights(samples, batch))
-    ask(f"{batch} samples, {samples} observations", wrt=("log_w",), **weights(batch, samples))
-    ask("one sample", wrt=("log_w",), edge=True, **weights(1, batch))
-    ask("one observation", wrt=("log_w",), edge=True, **weights(samples, 1))
-    ask("float64 inputs", wrt=("log_w",), edge=True, **weights(samples, batch, dtype=torch.float64))
+    ask(f"{samples} samples, {batch} observations", weights(samples, batch), wrt=("log_w",))
+    ask(f"{batch} samples, {samples} observations", weights(batch, samples), wrt=("log_w",))
+    ask("one sample", weights(1, batch), wrt=("log_w",), edge=True)
+    ask("one observation", weights(samples, 1), wrt=("log_w",), edge=True)
+    ask("float64 inputs", weights(samples, batch, dtype=torch.float64), wrt=("log_w",), edge=True)
     for around in (-1e5, 800.0):
         rough = weights(samples, batch, around=around)
-        ask(f"log weights near {around:.0f}", wrt=("log_w",), edge=True, atol=0.02, **rough)
+        ask(f"log weights near {around:.0f}", rough, wrt=("log_w",), edge=True, atol=0.02)
         tight = weights(samples, batch, around=around, dtype=torch.float64)
-        ask(f"log weights near {around:.0f}, float64", wrt=("log_w",), edge=True, **tight)
-    spread = draw.uniform(samples, batch, low=-1000, high=-10)
-    ask("log weights from −1000 to −10", wrt=("log_w",), edge=True, log_w=spread)
+        ask(f"log weights near {around:.0f}, float64", tight, wrt=("log_w",), edge=True)
+    spread = {"log_w": draw.uniform(samples, batch, low=-1000, high=-10)}
+    ask("log weights from −1000 to −10", spread, wrt=("log_w",), edge=True)
 
 
 @exercise("beta-schedule", "beta_schedule", praise="values right")
@@ -302,21 +308,21 @@ def beta_schedule(ask: Ask) -> None:
     for step in (0, 1, draw.integer(2, warmup - 2), warmup - 1, warmup, warmup + 1, 10 * warmup):
         for beta_max in (1.0, draw.integer(3, 15) / 2):
             question = f"step {step} of a warm-up of {warmup}, beta_max {beta_max:g}"
-            ask(question, returns=float, step=step, warmup=warmup, beta_max=beta_max)
-    ask("a warm-up of one step", returns=float, edge=True, step=1, warmup=1, beta_max=2.0)
+            ask(question, {"step": step, "warmup": warmup, "beta_max": beta_max}, returns=float)
+    ask("a warm-up of one step", {"step": 1, "warmup": 1, "beta_max": 2.0}, returns=float, edge=True)
 
 
 @exercise("active-units", "active_units", praise="counts right")
 def active_units(ask: Ask) -> None:
     draw = ask.draw
 
-    def ask_units(question: str, count: int, threshold: float, deviations: list[float], **options: bool) -> None:
+    def ask_units(question: str, count: int, threshold: float, deviations: list[float], *, edge: bool = False) -> None:
         """Units whose means deviate this much, in units of √threshold, around centres far from zero."""
         column = draw.uniform(count, len(deviations), low=-1, high=1)
         column = (column - column.mean(0)) / column.std(0)
         centres = draw.uniform(len(deviations), low=-4, high=4)
         means = column * torch.tensor(deviations) * math.sqrt(threshold) + centres
-        ask(question, returns=int, means=means, threshold=threshold, **options)
+        ask(question, {"means": means, "threshold": threshold}, returns=int, edge=edge)
 
     ask_units("variances on either side of 0.01", draw.integer(40, 60), 0.01, [0.2, 3.0, 0.5, 5.0, 2.0, 0.7, 0.1])
     ask_units("variances on either side of 4", draw.integer(40, 60), 4.0, [0.6, 1.8, 1.6, 0.1, 0.65])
@@ -330,22 +336,24 @@ def active_units(ask: Ask) -> None:
 def continuous_bernoulli(ask: Ask) -> None:
     draw = ask.draw
     batch, width = draw.distinct(2, 2, 5)
-    loose = {"rtol": 1e-3, "atol": 2e-3}
 
-    def ask_logits(question: str, logits: Tensor, **options: float) -> None:
-        ask(question, wrt=("logits",), logits=logits, **options)
+    def ask_logits(question: str, logits: Tensor, *, edge: bool = True, rtol: float = 1e-3, atol: float = 2e-3) -> None:
+        ask(question, {"logits": logits}, wrt=("logits",), edge=edge, rtol=rtol, atol=atol)
 
-    ask_logits("logits from 1 to 6, both signs", _signed(draw, draw.uniform(batch, 1, width, low=1, high=6)), **loose)
-    ask_logits("logits from 1 to 3", draw.uniform(batch, width, low=1, high=3), **loose)
-    ask_logits("logits of 0", torch.zeros(batch, width), edge=True, **loose)
+    ask_logits(
+        "logits from 1 to 6, both signs", _signed(draw, draw.uniform(batch, 1, width, low=1, high=6)), edge=False
+    )
+    ask_logits("logits from 1 to 3", draw.uniform(batch, width, low=1, high=3), edge=False)
+    ask_logits("logits of 0", torch.zeros(batch, width))
     for size in (1e-6, 1e-4, 1e-3, 1e-2, 0.1, 0.5):
         near = _signed(draw, size * draw.uniform(5, low=0.5, high=1))
-        ask(f"logits near ±{size:g}", edge=True, logits=near, **loose)
-        ask_logits(f"float64 logits near ±{size:g}", near.double(), edge=True, rtol=1e-3, atol=1e-4)
+        # In float32 the closed form's gradient loses its digits here, and that is no mistake.
+        ask(f"logits near ±{size:g}", {"logits": near}, edge=True, rtol=1e-3, atol=2e-3)
+        ask_logits(f"float64 logits near ±{size:g}", near.double(), atol=1e-4)
     for size in (15.0, 30.0, 90.0, 700.0):
         far = _signed(draw, size * draw.uniform(batch, width, low=0.9, high=1))
-        ask_logits(f"logits near ±{size:g}", far, edge=True, **loose)
-        ask_logits(f"float64 logits near ±{size:g}", far.double(), edge=True, rtol=1e-6, atol=1e-6)
+        ask_logits(f"logits near ±{size:g}", far)
+        ask_logits(f"float64 logits near ±{size:g}", far.double(), rtol=1e-6, atol=1e-6)
 
 
 def _signed(draw: Draw, sizes: Tensor) -> Tensor:

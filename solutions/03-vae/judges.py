@@ -1,4 +1,4 @@
-"""Who decides in lab 03: the oracle of each exercise, right answers in other styles, and wrong ones by their sentence."""
+"""Who decides in lab 03: oracles, right answers in other styles, and wrong ones under the sentence that names them."""
 
 from __future__ import annotations
 
@@ -47,36 +47,43 @@ oracle(
         "one line": kl,
         "expm1": lambda mean, log_var: 0.5 * (mean.square() + torch.expm1(log_var) - log_var).sum(dim=1),
         "observation by observation": kl_by_item,
-        "einsum": lambda mean, log_var: 0.5
-        * (torch.einsum("bk,bk->b", mean, mean) + torch.einsum("bk->b", log_var.exp() - 1 - log_var)),
-        "minus of the textbook's line": lambda mean, log_var: -0.5
-        * torch.sum(1 + log_var - mean.pow(2) - log_var.exp(), dim=-1),
+        "einsum": lambda mean, log_var: (
+            0.5 * (torch.einsum("bk,bk->b", mean, mean) + torch.einsum("bk->b", log_var.exp() - 1 - log_var))
+        ),
+        "minus of the textbook's line": lambda mean, log_var: (
+            -0.5 * torch.sum(1 + log_var - mean.pow(2) - log_var.exp(), dim=-1)
+        ),
     },
     wrong={
         LOG_SIGMA: lambda mean, log_var: kl(mean, 2 * log_var),
-        "exp(log_var) is the variance; it was squared once more": lambda mean, log_var: 0.5
-        * (mean**2 + (2 * log_var).exp() - 1 - log_var).sum(-1),
+        "exp(log_var) is the variance; it was squared once more": lambda mean, log_var: (
+            0.5 * (mean**2 + (2 * log_var).exp() - 1 - log_var).sum(-1)
+        ),
         "the sign is wrong; a KL divergence is never negative": lambda mean, log_var: -kl(mean, log_var),
         "averaged over the latents; a KL sums over them": lambda mean, log_var: kl(mean, log_var) / mean.shape[1],
         "the factor ½ is missing": lambda mean, log_var: 2 * kl(mean, log_var),
         "summed over the batch; one value an observation is wanted": lambda mean, log_var: kl(mean, log_var).sum(),
         "averaged over the batch; one value an observation is wanted": lambda mean, log_var: kl(mean, log_var).mean(),
-        "left one value for each latent; sum over the latents": lambda mean, log_var: 0.5
-        * (mean**2 + log_var.exp() - 1 - log_var),
-        "summed over the observations, axis 0; sum over the latents, axis 1": lambda mean, log_var: 0.5
-        * (mean**2 + log_var.exp() - 1 - log_var).sum(0),
+        "left one value for each latent; sum over the latents": lambda mean, log_var: (
+            0.5 * (mean**2 + log_var.exp() - 1 - log_var)
+        ),
+        "summed over the observations, axis 0; sum over the latents, axis 1": lambda mean, log_var: (
+            0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(0)
+        ),
         "this is KL(prior ‖ posterior); the two are exchanged": lambda mean, log_var: td.kl_divergence(
             standard_like(mean), gaussian(mean, log_var)
         ),
         "mean enters squared": lambda mean, log_var: kl(mean.abs().sqrt(), log_var),
-        "the −1 is missing; the KL of the prior to itself is 0": lambda mean, log_var: kl(mean, log_var)
-        + mean.shape[1] / 2,
+        "the −1 is missing; the KL of the prior to itself is 0": lambda mean, log_var: (
+            kl(mean, log_var) + mean.shape[1] / 2
+        ),
         "no gradient reaches log_var": lambda mean, log_var: kl(mean, log_var.detach()),
         "log_var was clamped; the KL is right for every log_var": lambda mean, log_var: kl(
             mean, log_var.clamp(-10, 10)
         ),
-        "the variance was kept from becoming small; the KL is right for every log_var": lambda mean, log_var: 0.5
-        * (mean**2 + log_var.exp() - 1 - (log_var.exp() + 1e-8).log()).sum(-1),
+        "the variance was kept from becoming small; the KL is right for every log_var": lambda mean, log_var: (
+            0.5 * (mean**2 + log_var.exp() - 1 - (log_var.exp() + 1e-8).log()).sum(-1)
+        ),
         "changed log_var in place": kl_in_place,
     },
 )
@@ -97,10 +104,12 @@ oracle(
     wrong={
         LOG_SIGMA: lambda mean, log_var, eps: mean + log_var.exp() * eps,
         "log_var itself was used as the standard deviation": lambda mean, log_var, eps: mean + log_var * eps,
-        "exp(−log_var/2) is one over the standard deviation": lambda mean, log_var, eps: mean
-        + (-0.5 * log_var).exp() * eps,
-        "no gradient reaches log_var: the standard deviation was detached": lambda mean, log_var, eps: mean
-        + (0.5 * log_var).exp().detach() * eps,
+        "exp(−log_var/2) is one over the standard deviation": lambda mean, log_var, eps: (
+            mean + (-0.5 * log_var).exp() * eps
+        ),
+        "no gradient reaches log_var: the standard deviation was detached": lambda mean, log_var, eps: (
+            mean + (0.5 * log_var).exp().detach() * eps
+        ),
         "no gradient passes: the code was detached or made under no_grad": lambda mean, log_var, eps: reparameterize(
             mean, log_var, eps
         ).detach(),
@@ -110,8 +119,9 @@ oracle(
         "the noise is subtracted; add it": lambda mean, log_var, eps: mean - (0.5 * log_var).exp() * eps,
         "mean is missing": lambda mean, log_var, eps: (0.5 * log_var).exp() * eps,
         "eps is missing": lambda mean, log_var, eps: (mean + (0.5 * log_var).exp()).expand(eps.shape).clone(),
-        "a constant was added to the standard deviation": lambda mean, log_var, eps: mean
-        + ((0.5 * log_var).exp() + 0.01) * eps,
+        "a constant was added to the standard deviation": lambda mean, log_var, eps: (
+            mean + ((0.5 * log_var).exp() + 0.01) * eps
+        ),
         "log_var was clamped": lambda mean, log_var, eps: reparameterize(mean, log_var.clamp(-10, 10), eps),
         "only the first sample was kept; keep the leading axis of eps": lambda mean, log_var, eps: reparameterize(
             mean, log_var, eps[0] if eps.dim() == 3 else eps
@@ -128,17 +138,14 @@ oracle(
     "bernoulli-nll",
     reference=bernoulli_nll,
     right={
-        "binary cross-entropy with logits": lambda logits, x: F.binary_cross_entropy_with_logits(
-            logits, x, reduction="none"
-        )
-        .flatten(1)
-        .sum(1),
-        "a distribution": lambda logits, x: -td.Bernoulli(logits=logits, validate_args=False)
-        .log_prob(x)
-        .flatten(1)
-        .sum(1),
-        "two log-sigmoids": lambda logits, x: -(x * F.logsigmoid(logits) + (1 - x) * F.logsigmoid(-logits)).sum(
-            dim=tuple(range(1, x.dim()))
+        "binary cross-entropy with logits": lambda logits, x: (
+            F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
+        ),
+        "a distribution": lambda logits, x: (
+            -td.Bernoulli(logits=logits, validate_args=False).log_prob(x).flatten(1).sum(1)
+        ),
+        "two log-sigmoids": lambda logits, x: (
+            -(x * F.logsigmoid(logits) + (1 - x) * F.logsigmoid(-logits)).sum(dim=tuple(range(1, x.dim())))
         ),
         "logaddexp, image by image": lambda logits, x: torch.stack(
             [
@@ -148,8 +155,9 @@ oracle(
         ),
     },
     wrong={
-        "averaged over the pixels; a log-likelihood sums over them": lambda logits, x: bernoulli_nll(logits, x)
-        / x[0].numel(),
+        "averaged over the pixels; a log-likelihood sums over them": lambda logits, x: (
+            bernoulli_nll(logits, x) / x[0].numel()
+        ),
         "averaged over all pixels and images; one value an image is wanted": lambda logits, x: (
             F.binary_cross_entropy_with_logits(logits, x)
         ),
@@ -157,28 +165,26 @@ oracle(
         "the logits went through a sigmoid and then a log, which breaks for confident pixels": lambda logits, x: (
             F.binary_cross_entropy(torch.sigmoid(logits), x, reduction="none").flatten(1).sum(1)
         ),
-        "the probabilities were clipped, which stops learning from confident mistakes": lambda logits, x: -(
-            x * torch.log(torch.sigmoid(logits) + 1e-8) + (1 - x) * torch.log(1 - torch.sigmoid(logits) + 1e-8)
-        )
-        .flatten(1)
-        .sum(1),
+        "the probabilities were clipped, which stops learning from confident mistakes": lambda logits, x: (
+            -(x * torch.log(torch.sigmoid(logits) + 1e-8) + (1 - x) * torch.log(1 - torch.sigmoid(logits) + 1e-8))
+            .flatten(1)
+            .sum(1)
+        ),
         "a sigmoid was taken before a loss that expects logits": lambda logits, x: bernoulli_nll(
             torch.sigmoid(logits), x
         ),
-        "logits were taken for probabilities": lambda logits, x: -(
-            x * torch.log(logits) + (1 - x) * torch.log(1 - logits)
-        )
-        .flatten(1)
-        .sum(1),
+        "logits were taken for probabilities": lambda logits, x: (
+            -(x * torch.log(logits) + (1 - x) * torch.log(1 - logits)).flatten(1).sum(1)
+        ),
         "x and logits have exchanged roles": lambda logits, x: bernoulli_nll(x, logits),
         "the sign is wrong; this is log p, its negative is wanted": lambda logits, x: -bernoulli_nll(logits, x),
-        "the pixels that are 0 are missing; they have a likelihood too": lambda logits, x: (x * F.softplus(-logits))
-        .flatten(1)
-        .sum(1),
-        "left one value for each pixel; sum over them": lambda logits, x: F.softplus(logits) - x * logits,
-        "summed over one axis only; sum over all but the batch": lambda logits, x: (F.softplus(logits) - x * logits).sum(
-            1
+        "the pixels that are 0 are missing; they have a likelihood too": lambda logits, x: (
+            (x * F.softplus(-logits)).flatten(1).sum(1)
         ),
+        "left one value for each pixel; sum over them": lambda logits, x: F.softplus(logits) - x * logits,
+        "summed over one axis only; sum over all but the batch": lambda logits, x: (
+            F.softplus(logits) - x * logits
+        ).sum(1),
         "squared error is not the likelihood of a Bernoulli": lambda logits, x: (
             (torch.sigmoid(logits) - x).square().flatten(1).sum(1)
         ),
@@ -216,17 +222,19 @@ oracle(
         "the term with log σ² is missing; without it a larger variance is always better": lambda x, mean, variance: (
             gaussian_nll(x, mean, variance) - 0.5 * variance.log().expand_as(x).flatten(1).sum(1)
         ),
-        "the factor ½ before the squared error is missing": lambda x, mean, variance: gaussian_nll(x, mean, variance)
-        + 0.5 * ((x - mean) ** 2 / variance).flatten(1).sum(1),
-        "the factor ½ before the logarithm is missing": lambda x, mean, variance: gaussian_nll(x, mean, variance)
-        + 0.5 * (2 * math.pi * variance).log().expand_as(x).flatten(1).sum(1),
-        "the constant log 2π is missing": lambda x, mean, variance: gaussian_nll(x, mean, variance)
-        - 0.5 * math.log(2 * math.pi) * x[0].numel(),
+        "the factor ½ before the squared error is missing": lambda x, mean, variance: (
+            gaussian_nll(x, mean, variance) + 0.5 * ((x - mean) ** 2 / variance).flatten(1).sum(1)
+        ),
+        "the factor ½ before the logarithm is missing": lambda x, mean, variance: (
+            gaussian_nll(x, mean, variance) + 0.5 * (2 * math.pi * variance).log().expand_as(x).flatten(1).sum(1)
+        ),
+        "the constant log 2π is missing": lambda x, mean, variance: (
+            gaussian_nll(x, mean, variance) - 0.5 * math.log(2 * math.pi) * x[0].numel()
+        ),
         "variance was used as the standard deviation": lambda x, mean, variance: gaussian_nll(x, mean, variance**2),
-        "averaged over the pixels; a log-likelihood sums over them": lambda x, mean, variance: gaussian_nll(
-            x, mean, variance
-        )
-        / x[0].numel(),
+        "averaged over the pixels; a log-likelihood sums over them": lambda x, mean, variance: (
+            gaussian_nll(x, mean, variance) / x[0].numel()
+        ),
         "averaged over the batch; one value an image is wanted": lambda x, mean, variance: gaussian_nll(
             x, mean, variance
         ).mean(),
@@ -234,16 +242,19 @@ oracle(
             (0.5 * (x - mean) ** 2 / variance).flatten(1).sum(1)
             + 0.5 * (2 * math.pi * variance).log().expand_as(x).flatten(1).mean(1)
         ),
-        "the sign is wrong; this is log p, its negative is wanted": lambda x, mean, variance: -gaussian_nll(
-            x, mean, variance
+        "the sign is wrong; this is log p, its negative is wanted": lambda x, mean, variance: (
+            -gaussian_nll(x, mean, variance)
         ),
         "squared error alone; divide by 2σ² and add the logarithm": lambda x, mean, variance: squared(x, mean),
         "no gradient reaches variance; it is learned too": lambda x, mean, variance: gaussian_nll(
             x, mean, variance.detach()
         ),
-        "the error is multiplied by the variance; divide by it": lambda x, mean, variance: 0.5
-        * ((x - mean) ** 2 * variance + (2 * math.pi * variance).log()).flatten(1).sum(1),
-        "the variance was clamped from below": lambda x, mean, variance: gaussian_nll(x, mean, variance.clamp(min=0.01)),
+        "the error is multiplied by the variance; divide by it": lambda x, mean, variance: (
+            0.5 * ((x - mean) ** 2 * variance + (2 * math.pi * variance).log()).flatten(1).sum(1)
+        ),
+        "the variance was clamped from below": lambda x, mean, variance: gaussian_nll(
+            x, mean, variance.clamp(min=0.01)
+        ),
     },
 )
 
@@ -269,7 +280,7 @@ class Encoder(nn.Module):
                 log_var = F.softplus(log_var)
             case "squeeze":
                 mean, log_var = mean.squeeze(), log_var.squeeze()
-            case "batch statistics":
+            case "batch mean":
                 mean = (mean - mean.mean(0)) / (mean.std(0, unbiased=False) + 1)
             case "sampled":
                 mean = mean + (0.5 * log_var).exp() * torch.randn_like(mean)
@@ -279,7 +290,8 @@ class Encoder(nn.Module):
 
 
 def mlp_decoder(latent: int, shape: tuple[int, ...], *last: nn.Module) -> nn.Module:
-    return nn.Sequential(nn.Linear(latent, 32), nn.ReLU(), nn.Linear(32, math.prod(shape)), *last, nn.Unflatten(1, shape))
+    hidden = nn.Sequential(nn.Linear(latent, 32), nn.ReLU(), nn.Linear(32, math.prod(shape)))
+    return nn.Sequential(*hidden, *last, nn.Unflatten(1, shape))
 
 
 def build_mlp(channels: int, height: int, width: int, latent: int, **encoder: str) -> tuple[nn.Module, nn.Module]:
@@ -341,7 +353,7 @@ oracle(
         "log_var is never negative": lambda c, h, w, k: build_mlp(c, h, w, k, flaw="softplus"),
         "mean and log_var are the same numbers": lambda c, h, w, k: build_mlp(c, h, w, k, heads="shared"),
         "raised RuntimeError: zero-dimensional tensor": lambda c, h, w, k: build_mlp(c, h, w, k, flaw="squeeze"),
-        "mean of an image depends on the other images": lambda c, h, w, k: build_mlp(c, h, w, k, flaw="batch statistics"),
+        "mean of an image depends on the other images": lambda c, h, w, k: build_mlp(c, h, w, k, flaw="batch mean"),
         "draws random numbers of its own": lambda c, h, w, k: build_mlp(c, h, w, k, flaw="sampled"),
         "log_var carries no gradient": lambda c, h, w, k: build_mlp(c, h, w, k, flaw="detached"),
         "the decoder's logits are never negative": lambda c, h, w, k: build_flawed("sigmoid", c, h, w, k),
@@ -349,7 +361,9 @@ oracle(
         "height and width are swapped": lambda c, h, w, k: build_flawed("swapped", c, h, w, k),
         "logits has shape (4, 256)": lambda c, h, w, k: build_flawed("flat", c, h, w, k),
         "logits has shape (4, 1, 16, 40)": lambda c, h, w, k: build_flawed("one channel", c, h, w, k),
-        "mat1 and mat2 shapes cannot be multiplied (4x7 and 10x32)": lambda c, h, w, k: build_flawed("hard-coded latent", c, h, w, k),
+        "mat1 and mat2 shapes cannot be multiplied (4x7 and 10x32)": lambda c, h, w, k: build_flawed(
+            "10 latents", c, h, w, k
+        ),
         "build_vae should return two torch.nn.Module objects": lambda c, h, w, k: (lambda x: x, lambda z: z),
         "not enough values to unpack": lambda c, h, w, k: build_mlp(c, h, w, k)[:1],
     },
@@ -434,8 +448,9 @@ oracle(
         "only the first sample was used": lambda x, mean, log_var, log_likelihood, eps: elbo(
             x, mean, log_var, log_likelihood, eps[:1]
         ),
-        "the mean was decoded; z is random": lambda x, mean, log_var, log_likelihood, eps: log_likelihood(x, mean)
-        - kl(mean, log_var),
+        "the mean was decoded; z is random": lambda x, mean, log_var, log_likelihood, eps: (
+            log_likelihood(x, mean) - kl(mean, log_var)
+        ),
         "the KL divergence was averaged over the latents; it sums over them": (
             lambda x, mean, log_var, log_likelihood, eps: (
                 log_likelihood(x, reparameterize(mean, log_var, eps)).mean(0) - kl(mean, log_var) / mean.shape[-1]
@@ -491,8 +506,9 @@ oracle(
         "the exponential was taken without shifting and over- or underflows; use logsumexp": lambda log_w: (
             log_w.exp().mean(0).log()
         ),
-        "summed over the batch, axis 1; the samples are axis 0": lambda log_w: log_w.logsumexp(1)
-        - math.log(log_w.shape[1]),
+        "summed over the batch, axis 1; the samples are axis 0": lambda log_w: (
+            log_w.logsumexp(1) - math.log(log_w.shape[1])
+        ),
         "averaged over the batch; one bound an observation is wanted": lambda log_w: importance_weighted_bound(
             log_w
         ).mean(),
@@ -500,8 +516,9 @@ oracle(
         "the mean of the weights is not in nats; take its logarithm": lambda log_w: log_w.exp().mean(0),
         "kept the sample axis": lambda log_w: log_w.logsumexp(0, keepdim=True) - math.log(len(log_w)),
         "no gradient reaches log_w": lambda log_w: importance_weighted_bound(log_w).detach(),
-        "the shift was detached on one side only, which changes the gradient": lambda log_w: log_w.max(0).values.detach()
-        + (log_w - log_w.max(0).values).exp().mean(0).log(),
+        "the shift was detached on one side only, which changes the gradient": lambda log_w: (
+            log_w.max(0).values.detach() + (log_w - log_w.max(0).values).exp().mean(0).log()
+        ),
     },
 )
 
@@ -518,10 +535,12 @@ oracle(
     },
     wrong={
         "one step ahead: at step 0 β is 0": lambda step, warmup, beta_max: beta_max * min((step + 1) / warmup, 1),
-        "full one step early: at step = warmup it first is β_max": lambda step, warmup, beta_max: beta_max
-        * min(step / max(warmup - 1, 1), 1),
-        "late by a step: at step = warmup it is β_max": lambda step, warmup, beta_max: beta_max
-        * min(step / (warmup + 1), 1),
+        "full one step early: at step = warmup it first is β_max": lambda step, warmup, beta_max: (
+            beta_max * min(step / max(warmup - 1, 1), 1)
+        ),
+        "late by a step: at step = warmup it is β_max": lambda step, warmup, beta_max: (
+            beta_max * min(step / (warmup + 1), 1)
+        ),
         "β has no cap: after the warm-up it stays at β_max": lambda step, warmup, beta_max: beta_max * step / warmup,
         "integer division: β rises smoothly": lambda step, warmup, beta_max: float(beta_max * min(step // warmup, 1)),
         "β_max is missing": lambda step, warmup, beta_max: min(step / warmup, 1.0),
@@ -557,8 +576,9 @@ oracle(
         ),
         "compared |mean| with the threshold": lambda means, threshold: int((means.mean(0).abs() > threshold).sum()),
         "counted the inactive units": lambda means, threshold: int((means.var(0) <= threshold).sum()),
-        "one variance over all units: each unit has its own": lambda means, threshold: int(means.var() > threshold)
-        * means.shape[1],
+        "one variance over all units: each unit has its own": lambda means, threshold: (
+            int(means.var() > threshold) * means.shape[1]
+        ),
         "compared the average variance of the units": lambda means, threshold: int(means.var(0).mean() > threshold),
         "returned the share of active units; the count is wanted": lambda means, threshold: float(
             (means.var(0) > threshold).float().mean()
@@ -581,12 +601,22 @@ def continuous_bernoulli(logits: Tensor) -> Tensor:
     return torch.where(size < 0.05, series, closed)
 
 
+def away_from_zero(logits: Tensor) -> Tensor:
+    return torch.where(logits.abs() < 1e-2, torch.ones_like(logits), logits)
+
+
+def near_zero(logits: Tensor, closed: Tensor) -> Tensor:
+    return torch.where(logits.abs() < 1e-2, math.log(2) + logits**2 / 12, closed)
+
+
+def by_exponential(logits: Tensor) -> Tensor:
+    safe = away_from_zero(logits)
+    return near_zero(logits, torch.log(safe * (1 + safe.exp()) / torch.expm1(safe)))
+
+
 def from_softplus(logits: Tensor) -> Tensor:
-    small = logits.abs() < 0.01
-    safe = torch.where(small, torch.ones_like(logits), logits.abs())
-    return torch.where(
-        small, math.log(2) + logits**2 / 12, F.softplus(-safe) - torch.log(-torch.expm1(-safe)) + safe.log()
-    )
+    size = away_from_zero(logits).abs()
+    return near_zero(logits, F.softplus(-size) - torch.log(-torch.expm1(-size)) + size.log())
 
 
 def by_probability(logits: Tensor) -> Tensor:
@@ -599,16 +629,14 @@ oracle(
     reference=continuous_bernoulli,
     right={
         "softplus and expm1": from_softplus,
-        "tanh, with the singular point moved": lambda logits: torch.where(
-            logits.abs() < 1e-2,
-            math.log(2) + logits**2 / 12,
-            torch.log(torch.where(logits.abs() < 1e-2, torch.ones_like(logits), logits).abs())
-            - torch.log(torch.tanh(torch.where(logits.abs() < 1e-2, torch.ones_like(logits), logits).abs() / 2)),
+        "tanh, with the singular point moved": lambda logits: near_zero(
+            logits, (away_from_zero(logits) / torch.tanh(away_from_zero(logits) / 2)).log()
         ),
     },
     wrong={
-        "NaN at logit 0; take a series there": lambda logits: torch.log(logits.abs())
-        - torch.log(torch.tanh(logits.abs() / 2)),
+        "NaN at logit 0; take a series there": lambda logits: (
+            torch.log(logits.abs()) - torch.log(torch.tanh(logits.abs() / 2))
+        ),
         "NaN gradient at logit 0: torch.where passes the NaN of the branch that it drops": lambda logits: torch.where(
             logits == 0, math.log(2), torch.log(logits.abs()) - torch.log(torch.tanh(logits.abs() / 2))
         ),
@@ -622,14 +650,10 @@ oracle(
         "tanh(l), where tanh(l/2) belongs": lambda logits: torch.where(
             logits == 0, math.log(2), continuous_bernoulli(2 * logits) - math.log(2)
         ),
-        "summed over the pixels; one value for each logit is wanted": lambda logits: continuous_bernoulli(logits)
-        .flatten(1)
-        .sum(1),
-        "exp(logits) overflows": lambda logits: torch.where(
-            logits.abs() < 1e-2,
-            math.log(2) + logits**2 / 12,
-            torch.log(torch.where(logits.abs() < 1e-2, torch.ones_like(logits), logits) * (1 + logits.exp()) / torch.expm1(torch.where(logits.abs() < 1e-2, torch.ones_like(logits), logits))),
+        "summed over the pixels; one value for each logit is wanted": lambda logits: (
+            continuous_bernoulli(logits).flatten(1).sum(1)
         ),
+        "exp(logits) overflows": lambda logits: by_exponential(logits),
         "a constant log 2 is right at logit 0 only": lambda logits: math.log(2) + 0 * logits,
     },
 )

@@ -12,7 +12,7 @@ from lvmlib.authoring.course import Course, find_course
 from lvmlib.authoring.leaks import find_leaks
 from lvmlib.authoring.pages import render_page
 from lvmlib.authoring.pictures import pictures_of
-from lvmlib.authoring.release import make_release
+from lvmlib.authoring.release import make_guide, make_release
 from lvmlib.authoring.text import points_of
 
 LABS = find_course().labs()
@@ -66,6 +66,11 @@ def test_a_lab_is_worth_its_points(solution) -> None:
 def test_the_release_is_what_the_solutions_make(course: Course, lab: str) -> None:
     assert course.released(lab).read_text(encoding="utf-8") == make_release(course, lab)
     assert [path.name for path in course.released(lab).parent.iterdir() if path.name[0] != "."] == [f"{lab}.ipynb"]
+
+
+def test_the_students_guide_is_what_the_solutions_make(course: Course) -> None:
+    assert course.guide.read_text(encoding="utf-8") == make_guide(course)
+    assert "{{" not in make_guide(course)
 
 
 def test_the_pictures_are_those_of_the_notebook(course: Course, lab: str, solution) -> None:

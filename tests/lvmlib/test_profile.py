@@ -25,8 +25,17 @@ def test_the_environment_chooses(monkeypatch, name: str, epochs: int) -> None:
 @pytest.mark.parametrize(("gpu", "name"), [(True, "full"), (False, "cpu")])
 def test_a_gpu_means_full_sizes(monkeypatch, gpu: bool, name: str) -> None:
     monkeypatch.delenv("LVM_PROFILE", raising=False)
+    monkeypatch.delenv("NBGRADER_EXECUTION", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     assert profile.name == name
+
+
+def test_the_validate_button_runs_a_lab_in_miniature(monkeypatch) -> None:
+    monkeypatch.delenv("LVM_PROFILE", raising=False)
+    monkeypatch.setenv("NBGRADER_EXECUTION", "validate")
+    assert profile.name == "smoke"
+    monkeypatch.setenv("LVM_PROFILE", "cpu")
+    assert profile.name == "cpu"
 
 
 @pytest.mark.parametrize(("cuda", "mps", "device"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])

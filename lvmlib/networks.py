@@ -1,0 +1,136 @@
+"""Networks that the labs build upon and do not ask for: convolutional encoders and decoders, a Gaussian decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["ConvolutionalEncoder", "GaussianDecoder", "convolutional_decoder"]
+
+_REDUCTION = 8
+"""Three stages, each of which halves the height and the width."""
+
+_GROUPS = 8
+
+
+class ConvolutionalEncoder(nn.Module):
+    """Images to the Gaussian (mean, log_var) of their latents: three convolutions that halve the image, one linear layer.
+
+    Group normalisation treats every image by itself, so that the code of one does not depend on the others in the
+    batch (Wu & He, *Group Normalization*, 2018).
+
+    Args:
+        channels: Of the images, 1 for grey and 3 for colour.
+        height: In pixels, a multiple of 8.
+        width: In pixels, a multiple of 8.
+        latent: Number of latents.
+        features: Channels after the first stage, a multiple of 8; the second has twice and the third four times as many.
+
+    Raises:
+        ValueError: The height, the width or `features` is not a multiple of 8.
+    """
+
+    def __init__(self, channels: int, height: int, width: int, latent: int, *, features: int = 32) -> None:
+        super().__init__()
+        rows, columns = _coarse(height, width, features)
+        self.body = nn.Sequential(
+            *_halving(channels, features),
+            *_halving(features, 2 * features),
+            *_halving(2 * features, 4 * features),
+            nn.Flatten(),
+        )
+        self.head = nn.Linear(4 * features * rows * columns, 2 * latent)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance, each (batch, latent), of images (batch, channels, height, width)."""
+        mean, log_var = self.head(self.body(x)).chunk(2, dim=1)
+        return mean, log_var
+
+
+def convolutional_decoder(channels: int, height: int, width: int, latent: int, *, features: int = 32) -> nn.Sequential:
+    """Latents to raw images: the mirror image of `ConvolutionalEncoder`.
+
+    The kernels of its transposed convolutions are twice as long as their stride and overlap evenly, and an ordinary
+    convolution comes last; both are against checkerboards (Odena, Dumoulin & Olah, *Deconvolution and Checkerboard
+    Artifacts*, 2016).
+
+    Args:
+        channels: Of the images, 1 for grey and 3 for colour.
+        height: In pixels, a multiple of 8.
+        width: In pixels, a multiple of 8.
+        latent: Number of latents.
+        features: As given to the encoder.
+
+    Returns:
+        A network from (batch, latent) to (batch, channels, height, width), not squashed: logits of a Bernoulli decoder
+        or means of a Gaussian one.
+
+    Raises:
+        ValueError: The height, the width or `features` is not a multiple of 8.
+    """
+    rows, columns = _coarse(height, width, features)
+    # Half the channels at full size, which is where most of the arithmetic would be.
+    fine = max(features // 2, _GROUPS)
+    return nn.Sequential(
+        nn.Linear(latent, 4 * features * rows * columns),
+        nn.Unflatten(1, (4 * features, rows, columns)),
+        *_normalised(4 * features),
+        *_doubling(4 * features, 2 * features),
+        *_doubling(2 * features, features),
+        *_doubling(features, fine),
+        nn.Conv2d(fine, channels, kernel_size=3, padding=1),
+    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+class GaussianDecoder(nn.Module):
+    """A decoder N(mean(z), σ²) with one variance for all pixels, learned with the means.
+
+    At its optimum the variance is the mean squared error, which balances distortion and rate without a weight set by
+    hand (Rybkin, Daniilidis & Levine, *Simple and Effective VAE Training with Calibrated Decoders*, 2021).
+
+    Args:
+        mean: Network from latents to the means of the pixels.
+        log_var: log σ² to start from; that of pixels in [0, 1] before anything is learned is about −2.
+    """
+
+    def __init__(self, mean: nn.Module, *, log_var: float = -2.0) -> None:
+        super().__init__()
+        self.mean = mean
+        self.log_var = nn.Parameter(torch.tensor(log_var))
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The means of the pixels, as the network gives them for `z`, and log σ², a 0-d tensor."""
+        return self.mean(z), self.log_var
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Iterable[Tensor] | float]]:
+        """Parameters for an optimizer, the variance at a learning rate ten times higher.
+
+        The one number has as far to go as the images' scale asks for, and Adam moves every parameter by about `lr` a
+        step, whatever its gradient.
+        """
+        return [{"params": self.mean.parameters(), "lr": lr}, {"params": [self.log_var], "lr": 10 * lr}]
+
+
+def _coarse(height: int, width: int, features: int) -> tuple[int, int]:
+    """Height and width of an image after the last stage."""
+    if height % _REDUCTION or width % _REDUCTION or features % _GROUPS or min(height, width, features) < 1:
+        raise ValueError(
+            f"The images are {height}×{width} with features={features}, and this network takes multiples of 8 only; "
+            "load them with another size=, such as 32."
+        )
+    return height // _REDUCTION, width // _REDUCTION
+
+
+def _halving(inputs: int, outputs: int) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, kernel_size=4, stride=2, padding=1), *_normalised(outputs)]
+
+
+def _doubling(inputs: int, outputs: int) -> list[nn.Module]:
+    return [nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1), *_normalised(outputs)]
+
+
+def _normalised(features: int) -> list[nn.Module]:
+    return [nn.GroupNorm(_GROUPS, features), nn.SiLU()]
