@@ -52,10 +52,12 @@ def test_tags_stay_and_other_metadata_does_not(tmp_path: Path) -> None:
     assert cell.metadata == {"tags": ["experiment"]}
 
 
-def test_placeholders_are_filled_in_markdown_alone(tmp_path: Path) -> None:
-    prose, code = read(tmp_path, '# %% [markdown]\n# {{repository}} at {{tag}}\n\n# %%\nx = "{{tag}}"\n').cells
+def test_placeholders_are_filled_in_prose_and_code(tmp_path: Path) -> None:
+    prose, code = read(
+        tmp_path, '# %% [markdown]\n# {{repository}} at {{tag}}\n\n# %%\nx = "{{tag}}", f"{{other}}"\n'
+    ).cells
     assert prose.source == "https://example.org/course at v9"
-    assert code.source == 'x = "{{tag}}"'
+    assert code.source == 'x = "v9", f"{{other}}"'
 
 
 def test_ids_survive_a_rebuild_and_an_edit_elsewhere(tmp_path: Path) -> None:
