@@ -94,7 +94,9 @@ def _plain(markdown: str) -> str:
 
 
 def _first_picture(notebook: NotebookNode) -> str:
-    for cell in notebook.cells:
+    """The first picture of the cell tagged `cover`, else of the notebook, as a data address."""
+    covers = [cell for cell in notebook.cells if "cover" in cell.metadata.get("tags", [])]
+    for cell in [*covers, *notebook.cells]:
         for output in cell.get("outputs", []):
             for kind in ("image/png", "image/gif"):
                 if kind in output.get("data", {}):

@@ -59,7 +59,7 @@ def _for_readers(notebook: NotebookNode) -> NotebookNode:
     for cell in readable.cells:
         cell.source = MARKS.sub("", HIDDEN.sub("", cell.source))
         for output in cell.get("outputs", []):
-            _show_gif(output)
+            _show_picture(output)
     return readable
 
 
@@ -67,13 +67,15 @@ def _is_answer(cell: NotebookNode) -> bool:
     return cell.cell_type == "markdown" and bool(cell.metadata.get("nbgrader", {}).get("solution"))
 
 
-def _show_gif(output: NotebookNode) -> None:
-    # nbconvert knows PNG, JPEG and SVG images, but not GIF.
-    gif = output.get("data", {}).pop("image/gif", None)
-    if gif:
-        alt = output.metadata.get("image/gif", {}).get("alt", "")
-        source = "data:image/gif;base64," + "".join(gif.split())
-        output.data["text/html"] = f'<img src="{source}" alt="{html.escape(alt)}">'
+def _show_picture(output: NotebookNode) -> None:
+    # nbconvert's page drops the alt text of a PNG, and knows no GIF at all.
+    for kind in ("image/gif", "image/png"):
+        image = output.get("data", {}).get(kind)
+        if image:
+            told = output.metadata.get(kind, {})
+            size = "".join(f' {side}="{told[side]}"' for side in ("width", "height") if side in told)
+            source = f"data:{kind};base64,{''.join(image.split())}"
+            output.data = {"text/html": f'<img src="{source}" alt="{html.escape(told.get("alt", ""))}"{size}>'}
 
 
 class _MathMLRenderer(IPythonRenderer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 import nbformat
@@ -56,12 +57,21 @@ def test_what_is_meant_for_graders_is_left_out(notebook) -> None:
         assert marker not in text
 
 
-def test_an_animation_is_shown_with_its_words(notebook) -> None:
-    notebook.cells[-1].outputs = [
-        nbformat.v4.new_output("display_data", {"image/gif": GIF}, metadata={"image/gif": {"alt": "a dot"}})
-    ]
-    image = BeautifulSoup(render_page(notebook, "Tiny"), "html.parser").find("img", alt="a dot")
-    assert image["src"] == f"data:image/gif;base64,{GIF}"
+@pytest.mark.parametrize("kind", ["image/gif", "image/png"])
+def test_a_picture_is_shown_with_its_words(notebook, kind: str) -> None:
+    told = {kind: {"alt": 'a "dot"', "width": 20, "height": 10}}
+    notebook.cells[-1].outputs = [nbformat.v4.new_output("display_data", {kind: GIF}, metadata=told)]
+    image = BeautifulSoup(render_page(notebook, "Tiny"), "html.parser").find("img", alt='a "dot"')
+    assert image["src"] == f"data:{kind};base64,{GIF}"
+    assert (image["width"], image["height"]) == ("20", "10")
+
+
+def test_the_cover_of_a_lab_is_the_picture_of_the_cell_tagged_so(notebook) -> None:
+    png = base64.b64encode(b"the cover").decode()
+    notebook.cells[-1].outputs = [nbformat.v4.new_output("display_data", {"image/png": png})]
+    assert describe(TINY, notebook).picture != f"data:image/png;base64,{png}"
+    notebook.cells[-1].metadata["tags"] = ["cover"]
+    assert describe(TINY, notebook).picture == f"data:image/png;base64,{png}"
 
 
 def test_a_lab_is_described_by_its_heading_first_sentence_and_first_picture(notebook) -> None:
