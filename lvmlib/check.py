@@ -66,9 +66,14 @@ def _against_law(exercise: Exercise, function: Callable[..., Any]) -> str | None
 
 def _against_key(exercise: Exercise, function: Callable[..., Any]) -> str | None:
     known = key.read(exercise.key, exercise.name)
-    observed = {seed: interrogate(exercise.probe, function, seed) for seed in known.right}
-    for seed, answers in observed.items():
-        clause = difference(answers, known.right[seed])
+    clauses, explanations = [], []
+    for seed, right in known.right.items():
+        observed = interrogate(exercise.probe, function, seed)
+        clause = difference(observed, right)
         if clause:
-            return recognise(answers, known.right[seed], known.mistakes[seed]) or clause
-    return None
+            clauses.append(clause)
+            explanations.append(recognise(observed, right, known.mistakes[seed]))
+    if not clauses:
+        return None
+    shared = [sentence for sentence in explanations[0] if all(sentence in others for others in explanations)]
+    return (shared or clauses)[0]

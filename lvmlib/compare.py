@@ -39,13 +39,16 @@ def difference(observed: Answers, expected: Answers) -> str | None:
     return None
 
 
-def recognise(observed: Answers, expected: Answers, mistakes: Mapping[str, Answers]) -> str | None:
-    """The sentence of the known mistake that gives these answers, or None."""
-    for sentence, wrong in mistakes.items():
-        entries = decisive(wrong, expected)
-        if entries and all(_agrees(observed, wrong, entry, expected, loose=True) for entry in entries):
-            return sentence
-    return None
+def recognise(observed: Answers, expected: Answers, mistakes: Mapping[str, Answers]) -> list[str]:
+    """The sentences of the known mistakes that give these answers."""
+    return [sentence for sentence, wrong in mistakes.items() if _explains(wrong, observed, expected)]
+
+
+def _explains(wrong: Answers, observed: Answers, expected: Answers) -> bool:
+    entries = decisive(wrong, expected)
+    # What raised or broke its promise says so itself, and better than a guess.
+    told = all(entry[0] in wrong.faults for entry in entries if not _agrees(wrong, expected, entry, expected))
+    return not told and all(_agrees(observed, wrong, entry, expected, loose=True) for entry in entries)
 
 
 def decisive(wrong: Answers, expected: Answers) -> set[Entry]:
@@ -112,7 +115,8 @@ def _value(observed: Tensor, expected: Tensor, rtol: float, atol: float) -> str 
     got, want = observed[~close][0].item(), expected[~close][0].item()
     if not observed.any() and expected.any():
         return f"is zero; it should be {want:.6g}"
-    return f"is {got:.6g}; it should be {want:.6g}"
+    digits = next(digits for digits in (6, 9, 12, 17) if f"{got:.{digits}g}" != f"{want:.{digits}g}")
+    return f"is {got:.{digits}g}; it should be {want:.{digits}g}"
 
 
 def _close(observed: Tensor, expected: Tensor, rtol: float, atol: float) -> Tensor:

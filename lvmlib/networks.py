@@ -16,8 +16,9 @@ _GROUPS = 8
 
 
 class ConvolutionalEncoder(nn.Module):
-    """Images to the Gaussian (mean, log_var) of their latents: three convolutions that halve the image, one linear layer.
+    """Images to the Gaussian (mean, log_var) of their latents.
 
+    Three convolutions that halve the image, then one linear layer for both.
     Group normalisation treats every image by itself, so that the code of one does not depend on the others in the
     batch (Wu & He, *Group Normalization*, 2018).
 
@@ -26,10 +27,11 @@ class ConvolutionalEncoder(nn.Module):
         height: In pixels, a multiple of 8.
         width: In pixels, a multiple of 8.
         latent: Number of latents.
-        features: Channels after the first stage, a multiple of 8; the second has twice and the third four times as many.
+        features: Channels after the first stage, a multiple of 16; the second has twice as many and the
+            third four times.
 
     Raises:
-        ValueError: The height, the width or `features` is not a multiple of 8.
+        ValueError: The height or the width is not a multiple of 8, or `features` not one of 16.
     """
 
     def __init__(self, channels: int, height: int, width: int, latent: int, *, features: int = 32) -> None:
@@ -42,7 +44,6 @@ class ConvolutionalEncoder(nn.Module):
             nn.Flatten(),
         )
         self.head = nn.Linear(4 * features * rows * columns, 2 * latent)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance, each (batch, latent), of images (batch, channels, height, width)."""
@@ -69,11 +70,11 @@ def convolutional_decoder(channels: int, height: int, width: int, latent: int, *
         or means of a Gaussian one.
 
     Raises:
-        ValueError: The height, the width or `features` is not a multiple of 8.
+        ValueError: The height or the width is not a multiple of 8, or `features` not one of 16.
     """
     rows, columns = _coarse(height, width, features)
     # Half the channels at full size, which is where most of the arithmetic would be.
-    fine = max(features // 2, _GROUPS)
+    fine = features // 2
     return nn.Sequential(
         nn.Linear(latent, 4 * features * rows * columns),
         nn.Unflatten(1, (4 * features, rows, columns)),
@@ -82,7 +83,7 @@ def convolutional_decoder(channels: int, height: int, width: int, latent: int, *
         *_doubling(2 * features, features),
         *_doubling(features, fine),
         nn.Conv2d(fine, channels, kernel_size=3, padding=1),
-    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    )
 
 
 class GaussianDecoder(nn.Module):
@@ -116,11 +117,14 @@ class GaussianDecoder(nn.Module):
 
 def _coarse(height: int, width: int, features: int) -> tuple[int, int]:
     """Height and width of an image after the last stage."""
-    if height % _REDUCTION or width % _REDUCTION or features % _GROUPS or min(height, width, features) < 1:
+    if min(height, width) < 1 or height % _REDUCTION or width % _REDUCTION:
         raise ValueError(
-            f"The images are {height}×{width} with features={features}, and this network takes multiples of 8 only; "
-            "load them with another size=, such as 32."
+            f"The images are {height}×{width} pixels and this network halves them three times; "
+            "load them with a size that is a multiple of 8, such as size=32."
         )
+    # the decoder's last stage has half of them, and they must fall into the groups that are normalised together
+    if features < 1 or features % (2 * _GROUPS):
+        raise ValueError(f"features={features} does not fall into groups; choose a multiple of {2 * _GROUPS}.")
     return height // _REDUCTION, width // _REDUCTION
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import random
+import sys
 import sysconfig
 import traceback
 import warnings
@@ -100,48 +102,71 @@ class Ask:
         if edge:
             self.answers.edges.append(question)
         passed = {name: _fresh(value, name in wrt) for name, value in arguments.items()}
-        result = self.attempt(question, self.function, *passed.values())
-        if question in self.answers.faults:
+        value = self._number(question, self.attempt(question, self.function, *passed.values()), returns)
+        if value is None:
             return
-        fault = _broken_promise(result, returns) or _side_effect(arguments, passed)
+        fault = _side_effect(arguments, passed)
+        gradients = self.attempt(question, _gradients, value, [passed[name] for name in wrt], doing="differentiated")
+        copies = [_fresh(value, name in wrt) for name, value in arguments.items()]
+        again = self._number(question, self.attempt(question, self.function, *copies), returns)
+        if again is not None and not _same(value, again):
+            fault = fault or "gives another answer when it is called again with the same inputs"
         if fault:
-            self.answers.faults[question] = fault
-            return
-        value = result if isinstance(result, Tensor) else torch.tensor(result, dtype=torch.float64)
-        again = self.attempt(question, self.function, *[_fresh(value, False) for value in arguments.values()])
+            self.answers.faults.setdefault(question, fault)
         if question in self.answers.faults:
-            return
-        if not _same(value, again):
-            self.answers.faults[question] = "gives another answer when it is called again with the same inputs"
             return
         self.record(question, "value", value, rtol, atol)
-        for name, gradient in zip(wrt, _gradients(value, [passed[name] for name in wrt]), strict=True):
+        for name, gradient in zip(wrt, gradients, strict=True):
             self.record(question, f"gradient of {name}", gradient, rtol, atol)
 
-    def attempt(self, question: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call `function`; an exception and a use of torch's random stream become faults of the question."""
+    def attempt(
+        self,
+        question: str,
+        function: Callable[..., Any],
+        *arguments: Any,
+        doing: str = "",
+        may_draw: bool = False,
+    ) -> Any:
+        """Call `function`; an exception and a use of torch's random stream become faults of the question.
+
+        Args:
+            doing: what could not be done where the call raises; without it the exception alone is told.
+            may_draw: whether random numbers are in order, as they are where weights are initialised.
+        """
         if question not in self.answers.questions:
             self.answers.questions.append(question)
-        stream, dtype = torch.get_rng_state(), torch.get_default_dtype()
+        stream = torch.get_rng_state()
         try:
-            result = function(*arguments)
+            with _settings_kept():
+                result = function(*arguments)
         except NotImplementedError as error:
-            raise Unsolved from error
-        except (Exception, SystemExit) as error:
-            self.answers.faults[question] = _raised(error)
+            if _is_stub(error):
+                raise Unsolved from error
+            self.answers.faults.setdefault(question, _raised(error, doing))
             return None
-        finally:
-            torch.set_default_dtype(dtype)
-        if not torch.equal(stream, torch.get_rng_state()):
-            self.answers.faults[question] = "draws random numbers of its own; all it needs is in its arguments"
+        except (Exception, SystemExit, GeneratorExit) as error:
+            self.answers.faults.setdefault(question, _raised(error, doing))
+            return None
+        if not may_draw and not torch.equal(stream, torch.get_rng_state()):
+            fault = "draws random numbers of its own; all it needs is in its arguments"
+            self.answers.faults.setdefault(question, fault)
         return result
+
+    def _number(self, question: str, result: Any, returns: type) -> Tensor | None:
+        """What was returned as a tensor, or a fault where it is not what the signature promises."""
+        if question in self.answers.faults:
+            return None
+        fault = _broken_promise(result, returns)
+        if fault:
+            self.answers.faults[question] = fault
+            return None
+        return result if isinstance(result, Tensor) else torch.tensor(float(result), dtype=torch.float64)
 
     def record(
         self, question: str, quantity: str, value: Tensor, rtol: float | None = None, atol: float | None = None
     ) -> None:
         """Keep a copy of `value` under the question, with the tolerance it is to be compared within."""
-        loose, tight = (1e-4, 2e-5), (1e-9, 1e-9)
-        default = tight if value.dtype in (torch.float64, torch.int64, torch.bool) else loose
+        default = (1e-6, 1e-6) if value.dtype == torch.float64 else (1e-4, 2e-5)
         self.answers.tensors[question, quantity] = value.detach().clone()
         self.answers.tolerances[question, quantity] = (
             default[0] if rtol is None else rtol,
@@ -163,32 +188,75 @@ def interrogate(probe: Callable[[Ask], None], function: Callable[..., Any], seed
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Restore whatever a student's function could change globally, and keep warnings off stderr."""
+    """Restore the random streams that a student's function could move, and keep warnings off stderr."""
     streams = torch.get_rng_state(), numpy.random.get_state(), random.getstate()
-    dtype = torch.get_default_dtype()
     try:
-        with torch.enable_grad(), warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            torch.enable_grad(),
+            warnings.catch_warnings(),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             torch.default_generator.manual_seed(0)
             yield
     finally:
-        torch.set_default_dtype(dtype)
         torch.set_rng_state(streams[0])
         numpy.random.set_state(streams[1])
         random.setstate(streams[2])
+
+
+SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
+    (torch.get_default_device, lambda device: torch.set_default_device(None if device.type == "cpu" else device)),
+    (torch.get_default_dtype, torch.set_default_dtype),
+    (torch.is_grad_enabled, torch.set_grad_enabled),
+    (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
+    (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
+    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    (torch.get_num_threads, torch.set_num_threads),
+    (numpy.geterr, lambda handling: numpy.seterr(**handling)),
+    (sys.getrecursionlimit, sys.setrecursionlimit),
+    (os.getcwd, os.chdir),
+    (lambda: sys.stdout, lambda stream: setattr(sys, "stdout", stream)),
+)
+
+
+@contextlib.contextmanager
+def _settings_kept() -> Iterator[None]:
+    """Restore the global settings that a student's function changes, so that no later question is blamed for them."""
+    before = [get() for get, _ in SETTINGS]
+    try:
+        yield
+    finally:
+        for (get, put), value in zip(SETTINGS, before, strict=True):
+            if get() != value:
+                put(value)
 
 
 def _fresh(value: Any, differentiable: bool) -> Any:
     return value.detach().clone().requires_grad_(differentiable) if isinstance(value, Tensor) else value
 
 
+LARGEST = 10_000_000
+
+
 def _broken_promise(result: Any, returns: type) -> str | None:
-    if returns is Tensor:
-        kept = type(result) is Tensor
-    else:
-        kept = isinstance(result, Integral if returns is int else Real) and not isinstance(result, bool)
     promised = {Tensor: "a tensor", float: "a float", int: "an int"}[returns]
-    return None if kept else f"returned {_article(type(result).__name__)}; its signature promises {promised}"
+    if returns is not Tensor:
+        kept = isinstance(result, Integral if returns is int else Real) and not isinstance(result, bool)
+        kept = kept and abs(result) < 1e300
+    else:
+        kept = type(result) is Tensor
+    if not kept:
+        return f"returned {_article(type(result).__name__)}; its signature promises {promised}"
+    if returns is Tensor and not _is_plain(result):
+        return "returned a tensor of an unusual kind; an ordinary dense tensor of real numbers is wanted"
+    return None
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    ordinary = tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_nested
+    kind = tensor.dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.bool)
+    return ordinary and kind and tensor.device.type == "cpu" and tensor.numel() < LARGEST
 
 
 def _side_effect(given: Mapping[str, Any], passed: Mapping[str, Any]) -> str | None:
@@ -198,8 +266,7 @@ def _side_effect(given: Mapping[str, Any], passed: Mapping[str, Any]) -> str | N
     return None
 
 
-def _same(value: Any, other: Any) -> bool:
-    other = other if isinstance(other, Tensor) else torch.tensor(other, dtype=torch.float64)
+def _same(value: Tensor, other: Tensor) -> bool:
     return value.shape == other.shape and torch.equal(
         torch.nan_to_num(value.detach()), torch.nan_to_num(other.detach())
     )
@@ -213,20 +280,30 @@ def _gradients(value: Tensor, inputs: list[Tensor]) -> list[Tensor]:
     return list(torch.autograd.grad((value * weights).sum(), inputs, allow_unused=True, materialize_grads=True))
 
 
-def _raised(error: BaseException) -> str:
+def _is_stub(error: NotImplementedError) -> bool:
+    """Whether the student's own `raise NotImplementedError` was met, and not one inside torch."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return _is_students(frames[-1].filename)
+
+
+def _raised(error: BaseException, doing: str = "") -> str:
     """One line: what was raised, and on which line of the student's."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_students(frame.filename)]
-    where = f" at `{frames[-1].line}`" if frames and frames[-1].line else ""
-    what = " ".join(str(error).split())
-    return f"raised {type(error).__name__}{where}" + (f": {what[:200]}" if what else "")
+    where = f" at `{frames[-1].line[:80]}`" if frames and frames[-1].line else ""
+    try:
+        what = " ".join(str(error).split())[:200]
+    except Exception:
+        what = ""
+    kind = f"could not be {doing}: {type(error).__name__}" if doing else f"raised {type(error).__name__}"
+    return f"{kind}{where}" + (f": {what}" if what else "")
 
 
 def _is_students(filename: str) -> bool:
     """Whether code of this file was written for a lab: not installed, not Python's own, not ours."""
     paths = sysconfig.get_paths()
-    ours = str(Path(__file__).parent)
-    return not filename.startswith((paths["stdlib"], paths["purelib"], paths["platlib"], ours))
+    theirs = (paths["stdlib"], paths["purelib"], paths["platlib"], str(Path(__file__).parent))
+    return not filename.startswith(tuple(folder + os.sep for folder in theirs))
 
 
 def _article(noun: str) -> str:
-    return noun if noun == "NoneType" else f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
+    return "None" if noun == "NoneType" else f"{'an' if noun[:1].lower() in set('aeiou') else 'a'} {noun}"

@@ -56,7 +56,9 @@ class Judge:
 
     def explanation(self, observed: Answers, seed: int) -> str | None:
         """The sentence of the known mistake behind answers that were found wrong, or None."""
-        return None if self.exercise.law else recognise(observed, self.expected(seed), self.mistakes(seed))
+        if self.exercise.law:
+            return None
+        return next(iter(recognise(observed, self.expected(seed), self.mistakes(seed))), None)
 
 
 @lru_cache(maxsize=256)

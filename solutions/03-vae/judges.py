@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -84,7 +85,7 @@ oracle(
         "the variance was kept from becoming small; the KL is right for every log_var": lambda mean, log_var: (
             0.5 * (mean**2 + log_var.exp() - 1 - (log_var.exp() + 1e-8).log()).sum(-1)
         ),
-        "changed log_var in place": kl_in_place,
+        "changed its argument `log_var` in place": kl_in_place,
     },
 )
 
@@ -113,7 +114,7 @@ oracle(
         "no gradient passes: the code was detached or made under no_grad": lambda mean, log_var, eps: reparameterize(
             mean, log_var, eps
         ).detach(),
-        "draws its own noise; use the eps that is given": lambda mean, log_var, eps: reparameterize(
+        "draws random numbers of its own": lambda mean, log_var, eps: reparameterize(
             mean, log_var, torch.randn_like(eps)
         ),
         "the noise is subtracted; add it": lambda mean, log_var, eps: mean - (0.5 * log_var).exp() * eps,
@@ -209,9 +210,9 @@ oracle(
     reference=lambda x, mean, variance: -td.Normal(mean, variance.sqrt()).log_prob(x).flatten(1).sum(1),
     right={
         "one line": gaussian_nll,
-        "torch's loss": lambda x, mean, variance: F.gaussian_nll_loss(
-            mean, x, variance.expand_as(x), full=True, reduction="none"
-        ).sum((1, 2, 3)),
+        "torch's loss": lambda x, mean, variance: (
+            F.gaussian_nll_loss(mean, x, variance.expand_as(x), full=True, reduction="none").flatten(1).sum(1)
+        ),
         "three terms": lambda x, mean, variance: (
             ((x - mean) ** 2 / (2 * variance)).flatten(1).sum(1)
             + 0.5 * variance.log().expand_as(x).flatten(1).sum(1)
@@ -264,13 +265,16 @@ class Encoder(nn.Module):
 
     def __init__(self, inputs: int, latent: int, heads: str = "two", flaw: str = "") -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Flatten(), nn.Linear(inputs, 32), nn.ReLU())
+        body = nn.Sequential(nn.Flatten(), nn.Linear(inputs, 32), nn.ReLU())
+        self.body = [body] if flaw == "list" else nn.ModuleList([body])
         self.heads, self.flaw = heads, flaw
         self.mean = nn.Linear(32, latent * (2 if heads == "chunked" else 1))
         self.log_var = nn.Linear(32, latent)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        h = self.body(x)
+        if self.flaw == "in place":
+            x.sub_(0.5)
+        h = self.body[0](x)
         if self.heads == "chunked":
             mean, log_var = self.mean(h).chunk(2, dim=-1)
         else:
@@ -278,6 +282,12 @@ class Encoder(nn.Module):
         match self.flaw:
             case "softplus":
                 log_var = F.softplus(log_var)
+            case "negative":
+                log_var = -F.softplus(log_var)
+            case "relu":
+                mean = F.relu(mean)
+            case "constant":
+                log_var = self.log_var.bias.expand_as(log_var)
             case "squeeze":
                 mean, log_var = mean.squeeze(), log_var.squeeze()
             case "batch mean":
@@ -285,13 +295,18 @@ class Encoder(nn.Module):
             case "sampled":
                 mean = mean + (0.5 * log_var).exp() * torch.randn_like(mean)
             case "detached":
-                log_var = log_var.detach()
+                mean, log_var = self.mean(h.detach()), self.log_var(h.detach())
         return mean, log_var
 
 
 def mlp_decoder(latent: int, shape: tuple[int, ...], *last: nn.Module) -> nn.Module:
     hidden = nn.Sequential(nn.Linear(latent, 32), nn.ReLU(), nn.Linear(32, math.prod(shape)))
     return nn.Sequential(*hidden, *last, nn.Unflatten(1, shape))
+
+
+class Rounded(nn.Module):
+    def forward(self, z: Tensor) -> Tensor:
+        return z.round()
 
 
 def build_mlp(channels: int, height: int, width: int, latent: int, **encoder: str) -> tuple[nn.Module, nn.Module]:
@@ -336,10 +351,35 @@ def build_flawed(flaw: str, channels: int, height: int, width: int, latent: int)
             return encoder, mlp_decoder(latent, (channels, width, height))
         case "flat":
             return encoder, mlp_decoder(latent, shape)[:-1]
+        case "rounded":
+            return encoder, nn.Sequential(Rounded(), mlp_decoder(latent, shape))
         case "one channel":
             return encoder, mlp_decoder(latent, (1, height, width))
         case _:
             return Encoder(math.prod(shape), 10), mlp_decoder(10, shape)
+
+
+@cache
+def cached_pair(*size: int) -> tuple[nn.Module, nn.Module]:
+    return build_mlp(*size)
+
+
+def build_deep(channels: int, height: int, width: int, latent: int) -> list[nn.Module]:
+    """Normalised layers, dropout, heads that start at zero, and a list instead of a tuple."""
+    encoder = Encoder(channels * height * width, latent)
+    encoder.body[0] = nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(channels * height * width, 64, bias=False),
+        nn.BatchNorm1d(64),
+        nn.SiLU(inplace=True),
+        nn.Dropout(0.2),
+        nn.Linear(64, 32),
+        nn.LayerNorm(32),
+        nn.Tanh(),
+    )
+    nn.init.zeros_(encoder.log_var.weight)
+    nn.init.zeros_(encoder.log_var.bias)
+    return [encoder, mlp_decoder(latent, (channels, height, width))]
 
 
 oracle(
@@ -348,24 +388,37 @@ oracle(
     right={
         "one head chunked in two": lambda c, h, w, k: build_mlp(c, h, w, k, heads="chunked"),
         "convolutions with BatchNorm and a clamped log_var": build_convolutional,
+        "normalised layers, dropout and a head that starts at zero": build_deep,
     },
     wrong={
-        "log_var is never negative": lambda c, h, w, k: build_mlp(c, h, w, k, flaw="softplus"),
-        "mean and log_var are the same numbers": lambda c, h, w, k: build_mlp(c, h, w, k, heads="shared"),
-        "raised RuntimeError: zero-dimensional tensor": lambda c, h, w, k: build_mlp(c, h, w, k, flaw="squeeze"),
+        "log_var is never below -1": lambda c, h, w, k: build_mlp(c, h, w, k, flaw="softplus"),
+        "log_var is never above 0": lambda c, h, w, k: build_mlp(c, h, w, k, flaw="negative"),
+        "mean is never below -1": lambda c, h, w, k: build_mlp(c, h, w, k, flaw="relu"),
+        "log_var is computed from mean": lambda c, h, w, k: build_mlp(c, h, w, k, heads="shared"),
+        "mean has shape (10,)": lambda c, h, w, k: build_mlp(c, h, w, k, flaw="squeeze"),
         "mean of an image depends on the other images": lambda c, h, w, k: build_mlp(c, h, w, k, flaw="batch mean"),
-        "draws random numbers of its own": lambda c, h, w, k: build_mlp(c, h, w, k, flaw="sampled"),
-        "log_var carries no gradient": lambda c, h, w, k: build_mlp(c, h, w, k, flaw="detached"),
-        "the decoder's logits are never negative": lambda c, h, w, k: build_flawed("sigmoid", c, h, w, k),
-        "the decoder's logits never leave [−1, 1]": lambda c, h, w, k: build_flawed("tanh", c, h, w, k),
+        "is random in eval mode": lambda c, h, w, k: build_mlp(c, h, w, k, flaw="sampled"),
+        "log_var is the same for every image": lambda c, h, w, k: build_mlp(c, h, w, k, flaw="constant"),
+        "no gradient reaches some weights of the encoder": lambda c, h, w, k: build_mlp(c, h, w, k, flaw="detached"),
+        "the encoder uses weights that encoder.parameters() does not list": lambda c, h, w, k: build_mlp(
+            c, h, w, k, flaw="list"
+        ),
+        "a network changed its input in place": lambda c, h, w, k: build_mlp(c, h, w, k, flaw="in place"),
+        "logits is never below -1": lambda c, h, w, k: build_flawed("sigmoid", c, h, w, k),
+        "logits is never below -1, whatever the weights": lambda c, h, w, k: build_flawed("tanh", c, h, w, k),
         "height and width are swapped": lambda c, h, w, k: build_flawed("swapped", c, h, w, k),
-        "logits has shape (4, 256)": lambda c, h, w, k: build_flawed("flat", c, h, w, k),
-        "logits has shape (4, 1, 16, 40)": lambda c, h, w, k: build_flawed("one channel", c, h, w, k),
-        "mat1 and mat2 shapes cannot be multiplied (4x7 and 10x32)": lambda c, h, w, k: build_flawed(
+        "logits has shape (16, 256)": lambda c, h, w, k: build_flawed("flat", c, h, w, k),
+        "logits has shape (16, 1, 16, 40)": lambda c, h, w, k: build_flawed("one channel", c, h, w, k),
+        "no gradient reaches some units of z": lambda c, h, w, k: build_flawed("rounded", c, h, w, k),
+        "mat1 and mat2 shapes cannot be multiplied (16x7 and 10x32)": lambda c, h, w, k: build_flawed(
             "10 latents", c, h, w, k
         ),
         "build_vae should return two torch.nn.Module objects": lambda c, h, w, k: (lambda x: x, lambda z: z),
-        "not enough values to unpack": lambda c, h, w, k: build_mlp(c, h, w, k)[:1],
+        "two calls return the same networks": cached_pair,
+        "build_vae seeds torch's random numbers": lambda c, h, w, k: (
+            torch.manual_seed(0),
+            build_mlp(c, h, w, k),
+        )[1],
     },
     exact=False,
 )
@@ -445,10 +498,13 @@ oracle(
                 log_likelihood(x, reparameterize(mean, log_var, eps)).mean(1) - kl(mean, log_var).mean()
             )
         ),
+        "x keeps its own axes, and the samples are an axis of z alone": lambda x, mean, log_var, log_likelihood, eps: (
+            elbo(x[None], mean, log_var, log_likelihood, eps)
+        ),
         "only the first sample was used": lambda x, mean, log_var, log_likelihood, eps: elbo(
             x, mean, log_var, log_likelihood, eps[:1]
         ),
-        "the mean was decoded; z is random": lambda x, mean, log_var, log_likelihood, eps: (
+        "the codes were averaged first, or the mean was decoded": lambda x, mean, log_var, log_likelihood, eps: (
             log_likelihood(x, mean) - kl(mean, log_var)
         ),
         "the KL divergence was averaged over the latents; it sums over them": (
@@ -459,7 +515,7 @@ oracle(
         "the KL divergence reads log_var as log σ": lambda x, mean, log_var, log_likelihood, eps: (
             log_likelihood(x, reparameterize(mean, log_var, eps)).mean(0) - kl(mean, 2 * log_var)
         ),
-        "draws its own noise; use the eps that is given": lambda x, mean, log_var, log_likelihood, eps: elbo(
+        "draws random numbers of its own": lambda x, mean, log_var, log_likelihood, eps: elbo(
             x, mean, log_var, log_likelihood, torch.randn_like(eps)
         ),
         "no gradient reaches the KL divergence": lambda x, mean, log_var, log_likelihood, eps: (
@@ -580,10 +636,13 @@ oracle(
             int(means.var() > threshold) * means.shape[1]
         ),
         "compared the average variance of the units": lambda means, threshold: int(means.var(0).mean() > threshold),
-        "returned the share of active units; the count is wanted": lambda means, threshold: float(
+        "returned a float; its signature promises an int": lambda means, threshold: float(
             (means.var(0) > threshold).float().mean()
         ),
         "returned a Tensor; its signature promises an int": lambda means, threshold: (means.var(0) > threshold).sum(),
+        "compared the range of a unit with the threshold; compare its variance": lambda means, threshold: int(
+            (means.amax(0) - means.amin(0) > 2 * threshold**0.5).sum()
+        ),
         "counts entries, not units": lambda means, threshold: int(((means - means.mean(0)).square() > threshold).sum()),
         "the threshold was ignored; 0.01 is only the usual choice": lambda means, threshold: int(
             (means.var(0) > 0.01).sum()
@@ -646,6 +705,9 @@ oracle(
         ),
         "this is C, its logarithm is wanted": lambda logits: continuous_bernoulli(logits).exp(),
         "the sign is wrong; the normalizer multiplies the density": lambda logits: -continuous_bernoulli(logits),
+        "the branch was chosen for the whole tensor; choose it for each logit": lambda logits: (
+            math.log(2) + logits**2 / 12 if (logits.abs() < 0.05).any() else continuous_bernoulli(logits)
+        ),
         "the factor 2 at logit 0 is missing": lambda logits: continuous_bernoulli(logits) - math.log(2),
         "tanh(l), where tanh(l/2) belongs": lambda logits: torch.where(
             logits == 0, math.log(2), continuous_bernoulli(2 * logits) - math.log(2)
