@@ -68,7 +68,7 @@ def _entries(answers: Answers) -> set[Entry]:
 def _agrees(one: Answers, other: Answers, entry: Entry, expected: Answers, *, loose: bool = False) -> bool:
     question = entry[0]
     if question in one.faults or question in other.faults:
-        return _kind(one.faults.get(question)) == _kind(other.faults.get(question))
+        return kind(one.faults.get(question)) == kind(other.faults.get(question))
     if entry not in one.tensors or entry not in other.tensors:
         return entry not in one.tensors and entry not in other.tensors
     first, second = one.tensors[entry], other.tensors[entry]
@@ -80,8 +80,8 @@ def _agrees(one: Answers, other: Answers, entry: Entry, expected: Answers, *, lo
     return bool(_close(first, second, rtol, atol).all())
 
 
-def _kind(fault: str | None) -> str | None:
-    """Two faults are of one kind when they begin alike: `raised RuntimeError at`, `returned a list;`."""
+def kind(fault: str | None) -> str | None:
+    """Two faults are of one kind when they begin alike: `raised RuntimeError`, `returned a list`."""
     return fault and fault.partition(":")[0].partition(" at `")[0].partition(";")[0]
 
 

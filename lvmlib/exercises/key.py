@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lvmlib.compare import decisive
+from lvmlib.compare import decisive, kind
 from lvmlib.probe import Answers
 
 PUBLIC_SEEDS = (11, 12)
@@ -99,7 +99,7 @@ def _patch(right: Answers, wrong: Answers) -> dict[str, Any]:
         if entry in entries and not (entry in right.tensors and _identical(tensor, right.tensors[entry]))
     ]
     gone = [list(entry) for entry in right.tensors if entry in entries and entry not in wrong.tensors]
-    faults = {question: fault for question, fault in wrong.faults.items() if (question, "fault") in entries}
+    faults = {question: kind(fault) for question, fault in wrong.faults.items() if (question, "fault") in entries}
     return {"faults": faults, "changed": changed, "gone": gone}
 
 
