@@ -25,8 +25,8 @@ def lay_out(folder: Path) -> Course:
     lab = folder / "solutions" / TINY
     lab.mkdir(parents=True)
     shutil.copy(ROOT / "tests" / "authoring" / "fixtures" / f"{TINY}.py", lab)
-    for name in ("nbgrader_config.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, folder)
+    for name in ("nbgrader_config.py", "pyproject.toml", "solutions/STUDENTS.md"):
+        shutil.copy(ROOT / name, folder / name)
     return Course(folder)
 
 

@@ -30,7 +30,7 @@ def sentence(function, name: str = "kl-divergence") -> str:
 def test_a_right_answer_gets_one_line(capsys) -> None:
     check("kl-divergence", kl)
     printed = capsys.readouterr()
-    assert printed.out == "✓ kl_divergence: values and gradients right on 16 inputs\n"
+    assert printed.out == "✓ kl_divergence: values and gradients right on 20 inputs\n"
     assert printed.err == ""
 
 
@@ -45,7 +45,7 @@ def test_a_known_mistake_is_named_however_it_is_written() -> None:
     ("function", "part"),
     [
         (3, "this name holds int, not a function"),
-        (lambda mean, log_var: None, "returned NoneType; its signature promises a tensor"),
+        (lambda mean, log_var: None, "returned None; its signature promises a tensor"),
         (lambda mean, log_var: kl(mean, log_var).tolist(), "returned a list; its signature promises a tensor"),
         (lambda mean, log_var: kl(mean, log_var)[:, None], "value has shape"),
         (lambda mean, log_var: kl(mean, log_var).double(), "value is float64; it should be float32"),
@@ -65,6 +65,66 @@ def test_a_missing_solution_is_told_from_a_wrong_one() -> None:
         raise NotImplementedError
 
     assert sentence(stub) == "✗ kl_divergence: not written yet; put your code where `raise NotImplementedError` stands"
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def raising(error: BaseException):
+    def function(mean, log_var):
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("function", "part"),
+    [
+        (lambda mean, log_var: kl(mean, log_var).to_sparse(), "an ordinary dense tensor of real numbers is wanted"),
+        (lambda mean, log_var: kl(mean, log_var).to("meta"), "an ordinary dense tensor"),
+        (lambda mean, log_var: kl(mean, log_var).to(torch.complex64), "an ordinary dense tensor"),
+        (lambda mean, log_var: kl(mean, log_var)[:1].expand(10**12), "an ordinary dense tensor"),
+        (raising(Unspeakable()), "raised Unspeakable"),
+        (raising(SystemExit()), "raised SystemExit"),
+        (lambda mean, log_var: torch.nn.Module()(mean), "raised NotImplementedError"),
+        (lambda mean, log_var: _spoilt_for_backward(mean, log_var), "could not be differentiated: RuntimeError"),
+    ],
+)
+def test_nothing_a_function_does_breaks_the_check(function, part: str) -> None:
+    assert part in sentence(function)
+
+
+def _spoilt_for_backward(mean, log_var):
+    variance = log_var.exp()
+    value = kl(mean, log_var) + 0 * variance.sum(-1)
+    result = value + variance.square().sum(-1) * 0
+    variance.data.add_(0)
+    variance.mul_(1)
+    return result
+
+
+def test_settings_changed_by_one_question_do_not_spoil_the_next(capsys, tmp_path) -> None:
+    import os
+    import sys
+
+    def meddling(mean, log_var):
+        value = kl(mean, log_var)
+        torch.set_default_device("meta")
+        torch.set_grad_enabled(False)
+        torch.use_deterministic_algorithms(True)
+        torch.set_num_threads(3)
+        os.chdir(tmp_path)
+        sys.setrecursionlimit(900)
+        return value
+
+    before = os.getcwd(), sys.getrecursionlimit(), torch.get_num_threads()
+    check("kl-divergence", meddling)
+    assert (os.getcwd(), sys.getrecursionlimit(), torch.get_num_threads()) == before
+    assert torch.zeros(1).device.type == "cpu"
+    assert torch.is_grad_enabled()
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_the_line_that_raised_is_shown() -> None:
