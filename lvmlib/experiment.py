@@ -34,7 +34,7 @@ def experiment(name: str) -> Iterator[None]:
     except NameError as error:
         if not _missed:
             raise
-        _show_instead(name, f"This experiment needs `{error.name}` from the experiment “{_missed[-1]}” above.")
+        _show_instead(name, f"This experiment needs `{error.name}`, which an experiment above makes when it can run.")
 
 
 def shipped(name: str) -> list[tuple[Path, str]]:
@@ -52,4 +52,14 @@ def _show_instead(name: str, reason: str) -> None:
     pictures = shipped(name)
     print(f"{reason} You can read on" + ("; with it, you would see:" if pictures else "."))
     for path, alt in pictures:
-        display(Image(filename=str(path), alt=alt))
+        display(Image(filename=str(path), alt=alt, width=_width(path)))
+
+
+def _width(path: Path) -> int:
+    """Of a picture in screen pixels, of which each holds several for sharpness."""
+    import PIL.Image
+
+    from lvmlib.show.figure import SHARPNESS
+
+    with PIL.Image.open(path) as image:
+        return image.width // SHARPNESS

@@ -26,7 +26,7 @@ TEMPLATE = """
 HIDDEN = re.compile(r"\n*### BEGIN (HIDDEN TESTS|MARK SCHEME)\n.*?### END \1", re.DOTALL)
 # A backslash that ends a line is a space to LaTeX (two are a new row), and unknown to the translator.
 SPACE_AT_END = re.compile(r"(?<!\\)((?:\\\\)*)\\\n")
-MARKS = re.compile(r"^ *(### (BEGIN|END) SOLUTION|# NBVAL_\w+)\n?", re.MULTILINE)
+MARKS = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
 
 
 class FormulaError(CourseError):

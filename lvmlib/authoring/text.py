@@ -92,11 +92,10 @@ def _exercise(cell: NotebookNode, name: str) -> NotebookNode:
 
 
 def _test(cell: NotebookNode, name: str, points: int) -> NotebookNode:
-    # With the tag, "Run all" in JupyterLab and nbclient goes on past an exercise that is still missing.  nbval then
-    # takes an exception for an ordinary output, and must be told to compare it.
-    if not cell.source.startswith("# NBVAL_CHECK_OUTPUT"):
-        raise TextError(f"Test {name!r} needs the comment # NBVAL_CHECK_OUTPUT as its first line.")
-    return _cell("code", cell.source, _nbgrader(f"test-{name}", grade=True, points=points), ["raises-exception"])
+    # With the first tag, "Run all" in JupyterLab and nbclient goes on past an exercise that is still missing.  nbval
+    # then takes an exception for an ordinary output, and the second tag tells it to compare that.
+    tags = ["raises-exception", "nbval-check-output"]
+    return _cell("code", cell.source, _nbgrader(f"test-{name}", grade=True, points=points), tags)
 
 
 def _think(cell: NotebookNode, name: str, points: int) -> list[NotebookNode]:

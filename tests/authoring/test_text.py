@@ -25,7 +25,7 @@ def double(x):
     ### END SOLUTION
 
 """
-TEST = '# %% test="double" points=2\n# NBVAL_CHECK_OUTPUT\nassert double(1) == 2\n\n'
+TEST = '# %% test="double" points=2\nassert double(1) == 2\n\n'
 THINK = '# %% [markdown] think="why" points=3\n# Why?\n# ### BEGIN MARK SCHEME\n# Because.\n# ### END MARK SCHEME\n'
 
 
@@ -39,7 +39,7 @@ def test_headers_become_nbgrader_metadata(tmp_path: Path) -> None:
     assert facts(test) == dict(grade_id="test-double", grade=True, solution=False, locked=True, points=2)
     assert facts(question) == dict(grade_id="why-question", grade=False, solution=False, locked=True, points=None)
     assert facts(answer) == dict(grade_id="why", grade=True, solution=True, locked=False, points=3)
-    assert test.metadata.tags == ["raises-exception"]
+    assert test.metadata.tags == ["raises-exception", "nbval-check-output"]
     assert (question.cell_type, answer.cell_type) == ("markdown", "markdown")
 
 
@@ -77,7 +77,6 @@ def test_ids_survive_a_rebuild_and_an_edit_elsewhere(tmp_path: Path) -> None:
         (TEST, 'no cell exercise="double"'),
         (EXERCISE + TEST.replace(" points=2", ""), "points=None; give it a whole number"),
         (EXERCISE + TEST.replace("points=2", "points=1.5"), "points=1.5; give it a whole number"),
-        (EXERCISE + TEST.replace("# NBVAL_CHECK_OUTPUT\n", ""), "needs the comment # NBVAL_CHECK_OUTPUT"),
         (EXERCISE.replace("### END SOLUTION", "") + TEST, "exactly one region from ### BEGIN SOLUTION"),
         (THINK.replace("### BEGIN MARK SCHEME", ""), "needs a region from ### BEGIN MARK SCHEME"),
     ],

@@ -165,5 +165,5 @@ def test_saving_in_jupyterlab_keeps_what_grading_needs(server: Server, graded: C
     saved = nbformat.read(graded.released(TINY), as_version=4)
     grade_ids = [cell.metadata.nbgrader.grade_id for cell in saved.cells if "nbgrader" in cell.metadata]
     assert grade_ids == ["double", "test-double", "halve", "test-halve", "which-way-question", "which-way"]
-    assert saved.cells[3].metadata.tags == ["raises-exception"]
+    assert saved.cells[3].metadata.tags == ["raises-exception", "nbval-check-output"]
     assert [path.name for path in graded.released(TINY).parent.iterdir() if path.suffix] == [f"{TINY}.ipynb"]

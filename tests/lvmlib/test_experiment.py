@@ -6,6 +6,7 @@ import json
 import sys
 
 import pytest
+from PIL import Image
 
 from lvmlib.experiment import experiment, shipped
 
@@ -23,7 +24,7 @@ def shown(monkeypatch, tmp_path):
     folder.mkdir()
     names = ("map.png", "map-of-all.png", "pair-1.png", "pair-2.png")
     for name in names:
-        (folder / name).write_bytes(b"\x89PNG\r\n\x1a\n")
+        Image.new("L", (60, 20)).save(folder / name)
     (folder / "alt.json").write_text(json.dumps({name: f"the {name}" for name in names}))
     monkeypatch.setattr(module, "PICTURES", tmp_path)
     monkeypatch.setattr(module, "_missed", [])
@@ -44,7 +45,7 @@ def test_a_missing_exercise_is_named_and_its_picture_shown(shown, capsys) -> Non
     with experiment("map"):
         unsolved()
     assert "needs `unsolved`, which is not written yet" in capsys.readouterr().out
-    assert [image.alt for image in shown] == ["the map.png"]
+    assert [(image.alt, image.width) for image in shown] == [("the map.png", 30)]
 
 
 def test_pictures_of_an_experiment_are_told_from_those_of_another(shown) -> None:
@@ -57,7 +58,7 @@ def test_an_experiment_after_a_missed_one_is_missed_too(shown, capsys) -> None:
         model = unsolved()
     with experiment("map"):
         print(never_made)  # noqa: F821
-    assert "needs `never_made` from the experiment “pair” above" in capsys.readouterr().out
+    assert "needs `never_made`, which an experiment above makes" in capsys.readouterr().out
     with pytest.raises(NameError):
         print(model)
 
