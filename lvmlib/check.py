@@ -44,7 +44,9 @@ def complain(exercise: Exercise, function: Callable[..., Any]) -> str | None:
         if exercise.law:
             return _against_law(exercise, function)
         return _against_key(exercise, function)
-    except Unsolved:
+    except Unsolved as missing:
+        if str(missing) not in ("<lambda>", getattr(function, "__name__", "")):
+            return f"needs `{missing}`, which is not written yet"
         return "not written yet; put your code where `raise NotImplementedError` stands"
 
 

@@ -34,6 +34,8 @@ def difference(observed: Answers, expected: Answers) -> str | None:
                 return f"{entry[1]} {clause} ({entry[0]})"
     for entry in entries:
         clause = _value(observed.tensors[entry], expected.tensors[entry], *expected.tolerances[entry])
+        if clause and entry[1].startswith("gradient") and not observed.tensors[entry].any():
+            clause += ": the graph is cut, by detach, no_grad, numpy or a new tensor"
         if clause:
             return f"{entry[1]} {clause} ({entry[0]})"
     return None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import dis
 import json
 import re
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType, TracebackType
 
 PICTURES = Path(__file__).parent / "pictures"
 
-_missed: list[str] = []
+_makers: dict[str, str] = {}
+"""Variables that a missed experiment would have made, and the exercise that it lacked."""
 
 
 @contextlib.contextmanager
@@ -24,17 +26,35 @@ def experiment(name: str) -> Iterator[None]:
     Args:
         name: the experiment, which is also the name of its picture.
     """
-    if name in _missed:
-        _missed.remove(name)
     try:
         yield
-    except NotImplementedError as error:
-        function = traceback.extract_tb(error.__traceback__)[-1].name
-        _show_instead(name, f"This experiment needs `{function}`, which is not written yet.")
-    except NameError as error:
-        if not _missed:
+    except (NotImplementedError, NameError) as error:
+        frames = [step.tb_frame for step in _steps(error.__traceback__)]
+        exercise = _lacking(error, frames)
+        if exercise is None:
             raise
-        _show_instead(name, f"This experiment needs `{error.name}`, which an experiment above makes when it can run.")
+        cell = frames[0]
+        _makers.update({made: exercise for made in _made_in(cell) if made not in cell.f_globals})
+        _show_instead(name, exercise)
+
+
+def _lacking(error: NotImplementedError | NameError, frames: list[FrameType]) -> str | None:
+    """The exercise behind an error, or None if the error is the student's to see."""
+    if isinstance(error, NotImplementedError):
+        return frames[-1].f_code.co_name
+    in_the_cell_itself = frames[-1].f_code.co_name == "<module>"
+    return _makers.get(error.name or "") if in_the_cell_itself else None
+
+
+def _steps(step: TracebackType | None) -> Iterator[TracebackType]:
+    while step is not None:
+        if step.tb_frame.f_code.co_filename != __file__:
+            yield step
+        step = step.tb_next
+
+
+def _made_in(cell: FrameType) -> set[str]:
+    return {step.argval for step in dis.get_instructions(cell.f_code) if step.opname in ("STORE_NAME", "STORE_GLOBAL")}
 
 
 def shipped(name: str) -> list[tuple[Path, str]]:
@@ -45,12 +65,12 @@ def shipped(name: str) -> list[tuple[Path, str]]:
     return [(path, json.loads((path.parent / "alt.json").read_text(encoding="utf-8"))[path.name]) for path in found]
 
 
-def _show_instead(name: str, reason: str) -> None:
+def _show_instead(name: str, exercise: str) -> None:
     from IPython.display import Image, display
 
-    _missed.append(name)
     pictures = shipped(name)
-    print(f"{reason} You can read on" + ("; with it, you would see:" if pictures else "."))
+    promise = "; with it, you would see:" if pictures else "."
+    print(f"This experiment needs `{exercise}`, which is not written yet. You can read on{promise}")
     for path, alt in pictures:
         display(Image(filename=str(path), alt=alt, width=_width(path)))
 

@@ -26,7 +26,7 @@ from torch import Tensor
 
 
 class Unsolved(Exception):
-    """The function still holds its `raise NotImplementedError`."""
+    """A function still holds its `raise NotImplementedError`; the exception's argument is that function's name."""
 
 
 class Draw:
@@ -141,7 +141,7 @@ class Ask:
                 result = function(*arguments)
         except NotImplementedError as error:
             if _is_stub(error):
-                raise Unsolved from error
+                raise Unsolved(traceback.extract_tb(error.__traceback__)[-1].name) from error
             self.answers.faults.setdefault(question, _raised(error, doing))
             return None
         except (Exception, SystemExit, GeneratorExit) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 
 from torch import Tensor
@@ -16,7 +17,8 @@ def tensorboard(folder: str | Path | None, first_epoch: int = 1) -> Iterator[Wri
     """Open `folder` for one training and give the function that writes an epoch to it.
 
     Args:
-        folder: one a training; None writes nothing.
+        folder: one a training; if an earlier one, from its first epoch, is in it, the next free FOLDER-2, FOLDER-3 …
+            is taken, so that curves do not mix; None writes nothing.
         first_epoch: what an earlier, killed training wrote from this epoch on is hidden.
 
     Yields:
@@ -36,6 +38,7 @@ def tensorboard(folder: str | Path | None, first_epoch: int = 1) -> Iterator[Wri
             "fit(log=…) needs TensorBoard, which is not installed: run `pip install tensorboard`, or leave out log."
         ) from error
 
+    folder = Path(folder) if first_epoch > 1 else _unused(Path(folder))
     with SummaryWriter(str(folder), purge_step=first_epoch if first_epoch > 1 else None) as writer:
 
         def write(epoch: int, scalars: Mapping[str, float], images: Mapping[str, Tensor]) -> None:
@@ -47,6 +50,11 @@ def tensorboard(folder: str | Path | None, first_epoch: int = 1) -> Iterator[Wri
             writer.flush()
 
         yield write
+
+
+def _unused(folder: Path) -> Path:
+    candidates = chain([folder], (folder.with_name(f"{folder.name}-{number}") for number in count(2)))
+    return next(candidate for candidate in candidates if not any(candidate.glob("events.out.tfevents.*")))
 
 
 def _as_batch(name: str, image: Tensor) -> Tensor:

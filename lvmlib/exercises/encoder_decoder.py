@@ -85,7 +85,10 @@ def _inputs(ask: Ask, size: Size) -> tuple[Tensor, Tensor]:
 
 def _run(encoder: nn.Module, decoder: nn.Module, x: Tensor, z: Tensor) -> dict[str, Tensor]:
     before = x.detach().clone(), z.detach().clone()
-    mean, log_var = encoder(x)
+    code = encoder(x)
+    if isinstance(code, Tensor) and len(code) != 2:
+        raise TypeError("encoder(x) should return the pair (mean, log_var), not one tensor")
+    mean, log_var = code
     outputs = {"mean": mean, "log_var": log_var, "logits": decoder(z)}
     for name, output in outputs.items():
         if type(output) is not Tensor:
@@ -267,7 +270,7 @@ def _about_ranges(answers: Answers, asked: list[Size]) -> str | None:
     limits = {
         "log_var": (-1, 0, "a variance may be below 1 and above 1"),
         "mean": (-1, 1, "a code may lie anywhere"),
-        "logits": (-1, 1, "return logits, without a sigmoid or tanh"),
+        "logits": (-1, 1, "return logits, without a sigmoid, tanh or ReLU"),
     }
     for name, (low, high, reason) in limits.items():
         found = [_answer(answers, size, f"{name}, {how}") for size in asked for how in ("loud", "all together")]

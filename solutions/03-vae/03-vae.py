@@ -49,6 +49,8 @@ device = profile.device
 # | $x$ | `x` | an observation; images are `(batch, channel, height, width)`, float32 in [0, 1] |
 # | $z$ | `z` | a latent code; `(batch, latent)`, or `(samples, batch, latent)` – sample axes come first |
 # | $\mu,\ \log\sigma^2$ | `mean`, `log_var` | a Gaussian; `log_var` is the logarithm of the **variance** |
+# | $v$ | `variance` | the variance of a Gaussian over pixels (not its logarithm) |
+# | $l$ | `logits` | of a pixel; $\operatorname{sigm}(l)=1/(1+e^{-l})$ is the probability of white |
 # | $\log p(x\mid z)$ | `log_likelihood(x, z)` | summed over the pixels of an image; in nats |
 #
 # A loss is a number of **nats**: summed over the pixels and the latents of an observation, averaged over the batch. A
@@ -91,7 +93,7 @@ def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
         log_var: logarithm of the variances, shape (batch, latent).
 
     Returns:
-        One divergence an observation, shape (batch,).
+        One divergence per observation, shape (batch,).
     """
     ### BEGIN SOLUTION
     return 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(-1)
@@ -105,7 +107,7 @@ judge("kl-divergence", kl_divergence)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# What a single unit costs, as its standard deviation shrinks from the prior's 1: every halving adds about
+# What a single unit costs, as its standard deviation shrinks from the prior's 1: once σ is small, every halving adds
 # $\log 2\approx 0.69$ nats, that is one bit. A code is as expensive as it is precise.
 
 # %% tags=["experiment"]
@@ -114,7 +116,7 @@ with experiment("price-of-precision"):
     rates = {
         f"μ = {mu}": kl_divergence(torch.full((60, 1), float(mu)), 2 * sigma.log()[:, None]).tolist() for mu in (0, 1, 2)
     }
-    display(show.curves(rates, x=(-sigma.log2()).tolist(), xlabel="bits of precision, −log₂ σ", ylabel="rate in nats"))
+    display(show.curves(rates, x=(-sigma.log2()).tolist(), xlabel="bits of precision, −log₂ σ", ylabel="rate in nats", title="What one unit costs"))
 
 # %% [markdown]
 # ## 2 · Noise that gradients can pass
@@ -161,15 +163,19 @@ judge("reparameterize", reparameterize)
 # %% [markdown]
 # ## 3 · How well a code describes
 #
-# The *decoder* turns a code into a distribution over observations. For real numbers we take a Gaussian whose mean the
-# decoder gives and whose variance $\sigma^2$ is learned as well:
+# The *decoder* turns a code into a distribution over observations. For real numbers we take a Gaussian whose mean $m$ the
+# decoder gives and whose variance $v$ is learned as well:
 #
-# $$-\log p(x\mid z)=\sum_i\left[\frac{(x_i-m_i)^2}{2\sigma^2}+\tfrac12\log(2\pi\sigma^2)\right].$$
+# $$-\log p(x\mid z)=\sum_i\left[\frac{(x_i-m_i)^2}{2v_i}+\tfrac12\log(2\pi v_i)\right].$$
 #
-# Without the logarithm this would be squared error over $2\sigma^2$, and a larger variance would always be better. The
-# two terms together have their minimum where $\sigma^2$ is the mean squared error: the model learns how wrong it is.
+# Without the logarithm this would be squared error over $2v$, and a larger variance would always be better. The two terms
+# together have their minimum where $v$ is the mean squared error: the model learns how wrong it is.
+#
+# A density may exceed 1, so with real numbers the nats of a *good* model can be negative. That is no bug.
 #
 # ### Exercise 3 · `gaussian-nll` · 2 points · ●●○ · 8 minutes
+#
+# Write the sum as code, for a batch. The variance may be one number for all pixels, or a tensor of any shape that broadcasts.
 #
 # <details><summary>Hint: one variance for all pixels</summary>
 # Every pixel has its logarithm, also if they all share one variance. Let broadcasting spread it before you sum.
@@ -186,10 +192,10 @@ def gaussian_nll(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
     Args:
         x: observations, shape (batch, …).
         mean: shape (batch, …).
-        variance: σ², a tensor of any shape that broadcasts against x: 0-d, one a channel, one a pixel.
+        variance: a tensor of any shape that broadcasts against x: 0-d, one per channel, one per pixel.
 
     Returns:
-        One value an observation, shape (batch,), summed over everything else.
+        One value per observation, shape (batch,), summed over everything else.
     """
     ### BEGIN SOLUTION
     terms = (x - mean).square() / (2 * variance) + 0.5 * torch.log(2 * math.pi * variance)
@@ -244,7 +250,7 @@ def elbo(x: Tensor, mean: Tensor, log_var: Tensor, log_likelihood, eps: Tensor) 
         eps: standard normal noise, shape (samples, batch, latent).
 
     Returns:
-        One bound an observation, shape (batch,).
+        One bound per observation, shape (batch,).
     """
     ### BEGIN SOLUTION
     z = reparameterize(mean, log_var, eps)
@@ -266,13 +272,13 @@ judge("elbo", elbo)
 
 # %%
 def over_samples(nll, decoder, x: Tensor, z: Tensor) -> Tensor:
-    """log p(x | z), shape z.shape[:-1], for codes z of shape (…, batch, latent) under a decoder and its nll."""
+    """log p(x | z), shape z.shape[:-1], for codes z of shape (…, batch, latent), where nll(decoder(z), x) is −log p."""
     copies = x.expand(*z.shape[:-1], *x.shape[1:]).flatten(0, z.dim() - 2)
     return -nll(decoder(z.flatten(0, -2)), copies).unflatten(0, z.shape[:-1])
 
 
 def distortion_and_rate(x: Tensor, encoder, log_likelihood, samples: int = 1) -> tuple[Tensor, Tensor]:
-    """The two terms of −ELBO in nats, one value an observation each: shapes (batch,) and (batch,)."""
+    """The two terms of −ELBO in nats, one value per observation each: shapes (batch,) and (batch,)."""
     mean, log_var = encoder(x)
     eps = torch.randn(samples, *mean.shape, device=mean.device)
     rate = kl_divergence(mean, log_var)
@@ -363,12 +369,12 @@ with experiment("when-no-latent-is-needed"):
 # ## 5 · Images: distributions over pixels
 #
 # A pixel that is 0 or 1 follows a Bernoulli distribution. The decoder gives its **logit** $l$; the probability of white
-# is $\sigma(l)=1/(1+e^{-l})$, and
+# is $\operatorname{sigm}(l)=1/(1+e^{-l})$, and
 #
-# $$-\log p(x\mid z)=-\sum_i\big[x_i\log\sigma(l_i)+(1-x_i)\log(1-\sigma(l_i))\big]
+# $$-\log p(x\mid z)=-\sum_i\big[x_i\log\operatorname{sigm}(l_i)+(1-x_i)\log(1-\operatorname{sigm}(l_i))\big]
 # =\sum_i\big[\log(1+e^{l_i})-x_i\,l_i\big].$$
 #
-# The second form follows from $\log\sigma(l)=l-\log(1+e^l)$ and is the one to code: take a sigmoid in float32 and a
+# The second form follows from $\log\operatorname{sigm}(l)=l-\log(1+e^l)$ and is the one to code: take a sigmoid in float32 and a
 # confident mistake, at $l=20$ say, has probability exactly 1, a loss of 100 by a clamp that you never asked for, and *no
 # gradient*.
 #
@@ -389,7 +395,7 @@ def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
         x: the images, in [0, 1], same shape.
 
     Returns:
-        One value an image, shape (batch,), summed over everything else.
+        One value per image, shape (batch,), summed over everything else.
     """
     ### BEGIN SOLUTION
     return (F.softplus(logits) - x * logits).flatten(1).sum(1)
@@ -405,7 +411,7 @@ judge("bernoulli-nll", bernoulli_nll)
 # %% [markdown]
 # ### Exercise 6 · `networks` · 3 points · ●●○ · 20 minutes
 #
-# Now the two networks. For images of any size, `build_vae` returns
+# Now the two networks. For images of many sizes, `build_vae` returns
 #
 # - an **encoder**: `(batch, channels, height, width)` → the pair `(mean, log_var)`, each `(batch, latent)`;
 # - a **decoder**: `(batch, latent)` → logits, `(batch, channels, height, width)`.
@@ -476,7 +482,8 @@ judge("networks", build_vae)
 
 # %% [markdown]
 # A sanity check that costs nothing: a decoder that knows nothing gives logits near 0, so every pixel costs
-# $\log 2$ nats, and a 28×28 image $784\cdot\log 2\approx 543.4$. If yours start far from that, look again.
+# $\log 2$ nats, and a 28×28 image $784\cdot\log 2\approx 543.4$. Random weights may shift that by a hundred nats; thousands
+# would mean logits that are far too large.
 
 # %% tags=["experiment"]
 with experiment("knows-nothing"):
@@ -491,14 +498,20 @@ with experiment("knows-nothing"):
 # %% [markdown]
 # ### Training
 #
-# The loop is given; read it once. Each step draws one code an image, and the loss is distortion + β·rate, with β = 1 for
-# now. The learning rate rises quickly and falls slowly to zero (`OneCycleLR`). After each epoch the loop measures the test
-# images, and logs the curves and some reconstructions for TensorBoard.
+# The loop is given; read it once. Each step draws one code per image, and the loss is distortion + β·rate, with β = 1 for
+# now. The learning rate rises quickly and falls slowly to zero (`OneCycleLR`); gradients are clipped only where they
+# explode. After each epoch the loop measures the test images, and logs the curves and some reconstructions for TensorBoard.
 
 # %%
 def bernoulli(decoder):
     """log p(x | z) under a decoder of logits."""
     return lambda x, z: over_samples(bernoulli_nll, decoder, x, z)
+
+
+def draw(decoder, z: Tensor) -> Tensor:
+    """Images in [0, 1] from codes (batch, latent): probabilities, or the means of a Gaussian decoder."""
+    decoded = decoder(z)
+    return decoded.sigmoid() if isinstance(decoded, Tensor) else decoded[0].clamp(0, 1)
 
 
 @torch.no_grad()
@@ -544,15 +557,10 @@ def train_vae(name, train, test, encoder, decoder, log_likelihood, *, epochs, be
         networks.train()
         return {"originals over reconstructions": grid}
 
-    history = fit(step, loader, epochs=epochs, validate=validate, on_epoch=pictures, log=f"runs/03-vae/{name}")
+    history = fit(step, loader, epochs=epochs, validate=validate, on_epoch=pictures, log=f"runs/03-vae/{name.replace(' ', '-')}")
     networks.eval()
     return history
 
-
-def draw(decoder, z: Tensor) -> Tensor:
-    """Images in [0, 1] from codes (batch, latent): probabilities, or the means of a Gaussian decoder."""
-    decoded = decoder(z)
-    return decoded.sigmoid() if isinstance(decoded, Tensor) else decoded[0].clamp(0, 1)
 
 # %% [markdown]
 # To watch a training live, open a terminal in this folder and run `tensorboard --logdir runs` (on Colab: `%load_ext
@@ -598,7 +606,8 @@ with experiment("clothes-sixteen"):
     pair = build_vae(1, 28, 28, latent=16)
     wide_history = train_vae("clothes-16", clothes, test_clothes, *pair, bernoulli(pair[1]), epochs=cfg.epochs)
     wide_encoder, wide_decoder = pair
-    display(wide_history.plot("loss", "distortion", "rate", "test/loss", title="Sixteen latents: −ELBO = distortion + rate"))
+    display(wide_history.plot("distortion", "test/distortion", title="Sixteen latents: the distortion falls…"))
+    display(wide_history.plot("rate", "test/rate", title="…for a rate that it is worth; −ELBO is the sum of both"))
 
 # %% tags=["experiment"]
 with experiment("clothes-reconstructions"), torch.no_grad():
@@ -613,10 +622,17 @@ with experiment("clothes-samples"), torch.no_grad():
     display(show.grid(samples, columns=10, title="New clothes: decoded from the prior"))
 
 # %% [markdown]
-# **How good is that?** Numbers to hold your −ELBO against, for 28×28 images with pixels thresholded at ½, in nats an
-# image: independent pixels cost 205.9 (MNIST) and 383.1 (Fashion-MNIST), a mixture of ten Bernoulli templates 165.1 and
-# 221.7. With grey pixels, as here, the loss cannot fall below the entropy of the grey values themselves, 45.5 and 189.9,
-# whatever the model: a floor, and the reason why Fashion-MNIST looks so expensive.
+# **How good is that?** Numbers to hold your −ELBO on test images against, in nats per image of 28×28 *grey* pixels:
+#
+# | | MNIST | Fashion-MNIST |
+# |---|---|---|
+# | a decoder that knows nothing | 543.4 | 543.4 |
+# | independent pixels, each with its mean | 206.7 | 385.2 |
+# | a mixture of ten Bernoulli templates | 169.2 | 285.0 |
+# | the entropy of the grey values themselves: a floor | 46.0 | 188.1 |
+#
+# No model gets below the last row: with grey targets every pixel costs at least its own entropy. That is why
+# Fashion-MNIST looks so expensive. (Papers threshold the pixels at ½, where the floor is 0; do not compare across.)
 
 # %% [markdown]
 # ### Question 1 · `which-beta` · 3 points
@@ -626,17 +642,17 @@ with experiment("clothes-samples"), torch.no_grad():
 # > mean squared error, averaged over the 784 pixels, + 0.1 · (KL divergence, averaged over the 5 latents).
 #
 # Up to a constant factor this is SSE + β·KL, with the *sum* of squared errors SSE and the KL divergence in nats. Which β is
-# it? Which fixed variance σ² of a Gaussian decoder makes the same loss a proper negative ELBO, and what do you expect to see
-# in the reconstructions and in the rate?
+# it? Which fixed variance $v$ of a Gaussian decoder makes the same loss a negative ELBO, up to a factor and a constant, and
+# what do you expect to see in the reconstructions and in the rate?
 
 # %% [markdown] think="which-beta" points=3
-# Your answer to *which-beta*: give β, σ², and what you expect to see.
+# Your answer to *which-beta*: give β, v, and what you expect to see.
 #
 # ### BEGIN MARK SCHEME
 # Loss = SSE/784 + 0.1·KL/5 = (SSE + 15.68·KL)/784, so **β = 784·0.1/5 = 15.68** (1 point). If the student multiplies by ½ first (½ SSE + 7.84 KL) and says so,
 # that is the same answer.
 #
-# −ELBO with a Gaussian decoder of variance σ² is SSE/(2σ²) + KL + constant; multiplied by 2σ² it is SSE + 2σ²·KL, so **σ² = β/2 = 7.84** (1 point).
+# −ELBO with a Gaussian decoder of variance v is SSE/(2v) + KL + constant; multiplied by 2v it is SSE + 2v·KL, so **v = β/2 = 7.84** (1 point).
 #
 # Pixels lie in [0, 1], so a standard deviation of 2.8 declares almost everything noise: blurry, average-looking reconstructions, a small rate,
 # most units collapsed. (1 point for blur and low rate, or collapse, with the reason.)
@@ -650,6 +666,8 @@ with experiment("clothes-samples"), torch.no_grad():
 # count little at first, $\beta_t=\beta_{\max}\cdot\min(t/T, 1)$.
 #
 # ### Exercise 7 · `beta-schedule` · 1 point · ●○○ · 4 minutes
+#
+# Write $\beta_t$ as a function of the step.
 
 # %% exercise="beta-schedule"
 def beta_schedule(step: int, warmup: int, beta_max: float) -> float:
@@ -734,9 +752,12 @@ with experiment("warm-up"):
     digit_encoder, digit_decoder = pair  # of the last: with warm-up
 
 # %% [markdown]
-# Same network, same number of steps – and with warm-up the loss is lower, by more nats than most changes of the architecture
-# would buy. Look at where it comes from: the rate is *higher*, because more units are in use, and the distortion falls by
-# more than that. So here the units that stayed off were a failure of training, not the right answer of section 4.
+# With the suggested MLP you should see the loss fall by one to three nats, and where that comes from: the rate is *higher*,
+# because more units are in use, and the distortion falls by more than that. So there the units that stayed off were a failure
+# of training, not the right answer of section 4.
+#
+# If your own network uses all 32 units from the start, as convolutional networks often do, warm-up has nothing to
+# repair, and its steps at a small β may even cost a nat. It is a remedy for a disease, not a vitamin.
 
 # %% [markdown]
 # ## 7 · A tighter bound
@@ -765,7 +786,7 @@ def importance_weighted_bound(log_w: Tensor) -> Tensor:
         log_w: log p(x, z) − log q(z | x) of S draws, shape (S, batch).
 
     Returns:
-        One bound an observation, shape (batch,). With S = 1 it is the ELBO's one-sample estimate.
+        One bound per observation, shape (batch,). With S = 1 it is the ELBO's one-sample estimate.
     """
     ### BEGIN SOLUTION
     return log_w.logsumexp(0) - math.log(len(log_w))
@@ -832,7 +853,7 @@ with experiment("tighter-bounds"), torch.no_grad():
 # from the prior are poor all the same. How can that be?
 
 # %% [markdown] think="tight-but-poor" points=2
-# Your answer to *tight-but-poor*: give the reason, and what you would measure to find out.
+# Your answer to *tight-but-poor*: give the reason, and one number that you would compute to find out, with what you would compare it.
 #
 # ### BEGIN MARK SCHEME
 # A tight bound says that the encoder gives the posterior **of this model**: KL(q(z|x) ‖ p(z|x)) ≈ 0. It says nothing about the model: log p(x) itself may be
@@ -873,7 +894,7 @@ def train_colour_vae(name, train, test, latent: int, epochs: int, lr=2e-3):
     encoder = ConvolutionalEncoder(3, 32, 32, latent).to(device)
     decoder = GaussianDecoder(convolutional_decoder(3, 32, 32, latent)).to(device)
     groups = [{"params": encoder.parameters(), "lr": lr}, *decoder.parameter_groups(lr)]  # σ learns faster
-    warmup = epochs * len(train) // 32 // 10
+    warmup = max(1, epochs * len(train) // 32 // 10)
     train_vae(
         name, train, test, encoder, decoder, calibrated_gaussian(decoder), epochs=epochs, batch_size=32, groups=groups,
         beta_at=lambda step: beta_schedule(step, warmup, 1.0),
@@ -897,13 +918,14 @@ with experiment("emoji-reconstructions"):
         emoji_codes = emoji_encoder(test_emoji.images.to(device))[0]
         decoded = draw(emoji_decoder, emoji_codes).cpu()
         error = (decoded - test_emoji.images).square().mean()
-        print(f"mean squared error {error:.4f} · learned σ {(emoji_decoder.log_var / 2).exp():.3f}")
+        print(f"root of the mean squared error {error.sqrt():.3f} · learned √v {(emoji_decoder.log_var / 2).exp():.3f}")
         single = (test_emoji.factors[:, 1] == 0).nonzero().flatten()[:28]  # one of each, in its first tone
         for shown in single.split(14):
             display(show.reconstructions(test_emoji.images[shown], decoded[shown], title="Test images"))
 
 # %% [markdown]
-# The learned σ is the typical error of a pixel: about as large as the root of the mean squared error, as it should be.
+# The learned $\sqrt v$ is the typical error of a pixel: about as large as the root of the mean squared error, as it should
+# be. (It was learned on the training images, which the model knows better.)
 #
 # **A direction that means something.** Many emoji exist in five skin tones. Take the average code of the darkest tone minus
 # that of the lightest, over the training images, and add it step by step to the code of a *test* emoji. No label was used in
@@ -914,13 +936,13 @@ with experiment("skin-tone"), torch.no_grad():
     person, tone, second = emoji.factors.T
     tone_codes = emoji_encoder(emoji.images.to(device))[0].cpu()
     direction = tone_codes[(tone == 5) & (second == 0)].mean(0) - tone_codes[(tone == 1) & (second == 0)].mean(0)
-    light = ((test_emoji.factors[:, 1] == 1) & (test_emoji.factors[:, 2] == 0)).nonzero().flatten()[[0, 2, 5]]
+    light = ((test_emoji.factors[:, 1] == 1) & (test_emoji.factors[:, 2] == 0)).nonzero().flatten()[[2, 5, 7]]
     rows = []
     for index in light.tolist():
-        path = emoji_codes[index].cpu() + torch.linspace(0, 1.5, 8)[:, None] * direction
+        path = emoji_codes[index].cpu() + torch.linspace(0, 1.4, 8)[:, None] * direction
         strip = draw(emoji_decoder, path.to(device)).cpu()
         rows.append(torch.cat([test_emoji.images[[index]], strip, test_emoji.images[[index + 4]]]))
-    labels = ["lightest", *(f"{t:.1f}" for t in torch.linspace(0, 1.5, 8).tolist()), "darkest"]
+    labels = ["lightest", *(f"{t:.1f}" for t in torch.linspace(0, 1.4, 8).tolist()), "darkest"]
     title = "The outer columns are originals; between them, the first moves along the direction"
     display(show.traversal(torch.stack(rows), column_labels=labels, xlabel="multiples of the direction", title=title))
 
@@ -928,8 +950,10 @@ with experiment("skin-tone"), torch.no_grad():
 # Clothes and background darken a little as well: the direction is not purely the skin's. Lab 05 is about what it takes to
 # get *disentangled* directions.
 #
-# **New faces.** Samples over all kinds of emoji are abstract patches: 128 dimensions, and few of them are full. For samples
-# that convince, the data have to belong together: the 151 of “Smileys & Emotion”, with three latents.
+# **New faces.** Samples over all kinds of emoji are abstract patches: codes have 128 dimensions, and what lies between a flag
+# and a strawberry is neither. For samples the data have to belong together: here the 151 of “Smileys & Emotion”, with
+# three latents. So few images are overfitted (compare the training loss with that on the test images), and some samples are
+# half face, half heart. But most are faces, and nobody drew them.
 
 # %% tags=["experiment"]
 with experiment("new-faces"):
@@ -943,7 +967,7 @@ with experiment("new-faces"):
 # ## 9 · Between the digits
 #
 # Back to the digits of section 6. Its codes live in 32 dimensions; what lies *between* two digits, and how far can a code
-# be pushed before it means something else? A small classifier that was trained on real digits tells us what it sees.
+# be pushed before it means something else? (A standard deviation is here the prior's, which is 1.) A small classifier that was trained on real digits tells us what it sees.
 
 # %%
 def seen(images: Tensor) -> list[str]:
@@ -969,10 +993,10 @@ with experiment("tweaked-codes"), torch.no_grad():
 # %% tags=["experiment"]
 with experiment("between-digits"), torch.no_grad():
     path = torch.linspace(0, 1, 10, device=device)[:, None]
-    for start, end in ((4, 9), (3, 8), (0, 6)):
+    for start, end in ((4, 9), (3, 5), (0, 6)):
         codes = digit_encoder(test_digits.images[[first_of[start], first_of[end]]].to(device))[0]
         images = draw(digit_decoder, codes[0] + path * (codes[1] - codes[0]))
-        display(show.grid(images, columns=10, titles=seen(images), title="From one test image to another, in equal steps of the code"))
+        display(show.grid(images, columns=10, titles=seen(images), title="From one reconstruction to another, in equal steps of the code"))
 
 # %% [markdown]
 # Half a standard deviation mostly leaves the digit what it is; one can change it, and two often leave no digit at all. Along a path the
@@ -1012,7 +1036,7 @@ def continuous_bernoulli_log_normalizer(logits: Tensor) -> Tensor:
         logits: any shape.
 
     Returns:
-        One value for each logit, same shape.
+        One value per logit, same shape.
     """
     ### BEGIN SOLUTION
     size = logits.abs()
@@ -1040,6 +1064,9 @@ with experiment("continuous-bernoulli-density"):
     display(show.curves(densities, x=x.tolist(), xlabel="grey value x", ylabel="density", title="Every curve now encloses area 1"))
 
 # %% [markdown]
+# **The payoff**, if you like: add `-continuous_bernoulli_log_normalizer(logits).flatten(1).sum(1)` to your `bernoulli_nll`, train
+# “clothes-2” once more and compare the pictures. The loss is then that of a density, and will be negative.
+#
 # ## Summary
 #
 # - −ELBO = distortion + rate, both in nats, summed over an observation. The gap to $-\log p(x)$ is the divergence of the
@@ -1048,7 +1075,7 @@ with experiment("continuous-bernoulli-density"):
 # - A likelihood is a choice: Gaussian with a learned variance, Bernoulli, continuous Bernoulli. It sets the weight of the
 #   rate, whether you notice or not.
 # - A unit that carries no rate may be a failure of training, or the right answer.
-# - Averaging weights before the logarithm tightens the bound; a tight bound does not make a good model.
+# - Averaging weights before the logarithm tightens the bound.
 #
 # ## Going further
 #
@@ -1058,4 +1085,4 @@ with experiment("continuous-bernoulli-density"):
 # - Vahdat & Kautz, *NVAE*, 2020; Child, *Very Deep VAEs*, 2021: hierarchies of latents.
 # - Rombach et al., *High-Resolution Image Synthesis with Latent Diffusion Models*, 2022: a VAE under most image
 #   generators of today.
-# - Alemi et al., *Fixing a Broken ELBO*, 2018: distortion and rate as a plane. Lab 05 goes there.
+# - Alemi et al., *Fixing a Broken ELBO*, 2018: distortion and rate as a plane. 

@@ -232,6 +232,12 @@ oracle(
         "the constant log 2π is missing": lambda x, mean, variance: (
             gaussian_nll(x, mean, variance) - 0.5 * math.log(2 * math.pi) * x[0].numel()
         ),
+        "the logarithm was added after the sum; every pixel has one": lambda x, mean, variance: (
+            (0.5 * (x - mean) ** 2 / variance).flatten(1).sum(1) + 0.5 * (2 * math.pi * variance).log()
+        ),
+        "variance was read as its logarithm; here it is σ² itself": lambda x, mean, variance: gaussian_nll(
+            x, mean, variance.exp()
+        ),
         "variance was used as the standard deviation": lambda x, mean, variance: gaussian_nll(x, mean, variance**2),
         "averaged over the pixels; a log-likelihood sums over them": lambda x, mean, variance: (
             gaussian_nll(x, mean, variance) / x[0].numel()
@@ -482,6 +488,10 @@ oracle(
         "the prior was counted twice: it is in the KL already": lambda x, mean, log_var, log_likelihood, eps: (
             sum(joint_terms(x, mean, log_var, log_likelihood, eps)[1:]).mean(0) - kl(mean, log_var)
         ),
+        "the prior was counted twice: log p(z) is in the KL already": lambda x, mean, log_var, log_likelihood, eps: (
+            elbo(x, mean, log_var, log_likelihood, eps)
+            - 0.5 * reparameterize(mean, log_var, eps).square().sum(-1).mean(0)
+        ),
         "the entropy of q is missing: that is E log p(x, z)": lambda x, mean, log_var, log_likelihood, eps: sum(
             joint_terms(x, mean, log_var, log_likelihood, eps)[1:]
         ).mean(0),
@@ -556,6 +566,7 @@ oracle(
         "log S was not subtracted": lambda log_w: log_w.logsumexp(0),
         "log S was added; subtract it": lambda log_w: log_w.logsumexp(0) + math.log(len(log_w)),
         "S was subtracted instead of log S": lambda log_w: log_w.logsumexp(0) - len(log_w),
+        "divided by S outside the logarithm; subtract log S": lambda log_w: log_w.logsumexp(0) / len(log_w),
         "log of the batch size was subtracted; log S belongs there, the length of axis 0": lambda log_w: (
             log_w.logsumexp(0) - math.log(log_w.shape[1])
         ),
@@ -601,6 +612,9 @@ oracle(
         "integer division: β rises smoothly": lambda step, warmup, beta_max: float(beta_max * min(step // warmup, 1)),
         "β_max is missing": lambda step, warmup, beta_max: min(step / warmup, 1.0),
         "β was capped at 1; cap it at β_max": lambda step, warmup, beta_max: min(beta_max * step / warmup, 1.0),
+        "the minimum belongs inside the product: β_max · min(step / warmup, 1)": lambda step, warmup, beta_max: min(
+            step / warmup, beta_max
+        ),
         "β falls; it should rise from 0": lambda step, warmup, beta_max: beta_max * (1 - min(step / warmup, 1)),
         "constant: there is no warm-up": lambda step, warmup, beta_max: float(beta_max),
         "returned a Tensor; its signature promises a float": lambda step, warmup, beta_max: torch.tensor(
@@ -700,6 +714,9 @@ oracle(
             logits == 0, math.log(2), torch.log(logits.abs()) - torch.log(torch.tanh(logits.abs() / 2))
         ),
         "the probability was rounded to 0 or 1; stay with the logits": by_probability,
+        "torch's ContinuousBernoulli goes through probabilities; stay with the logits": lambda logits: (
+            td.ContinuousBernoulli(logits=logits)._cont_bern_log_norm()
+        ),
         "the probability was clipped; stay with the logits": lambda logits: by_probability(
             torch.where(logits.abs() < 1e-2, 1e-2, logits).clamp(-10, 10)
         ),

@@ -27,7 +27,7 @@ def shown(monkeypatch, tmp_path):
         Image.new("L", (60, 20)).save(folder / name)
     (folder / "alt.json").write_text(json.dumps({name: f"the {name}" for name in names}))
     monkeypatch.setattr(module, "PICTURES", tmp_path)
-    monkeypatch.setattr(module, "_missed", [])
+    monkeypatch.setattr(module, "_makers", {})
     displayed = []
     monkeypatch.setattr("IPython.display.display", displayed.append)
     return displayed
@@ -53,27 +53,33 @@ def test_pictures_of_an_experiment_are_told_from_those_of_another(shown) -> None
     assert [path.name for path, _ in shipped("pair")] == ["pair-1.png", "pair-2.png"]
 
 
-def test_an_experiment_after_a_missed_one_is_missed_too(shown, capsys) -> None:
-    with experiment("pair"):
-        model = unsolved()
-    with experiment("map"):
-        print(never_made)  # noqa: F821
-    assert "needs `never_made`, which an experiment above makes" in capsys.readouterr().out
-    with pytest.raises(NameError):
-        print(model)
+def run(cell: str, names: dict) -> dict:
+    """Run a cell as a notebook does, at module level."""
+    exec(compile(cell, "<cell>", "exec"), names)
+    return names
+
+
+def test_an_experiment_after_a_missed_one_names_the_same_exercise(shown, capsys) -> None:
+    names = {"experiment": experiment, "unsolved": unsolved}
+    run("with experiment('pair'):\n    model = unsolved()", names)
+    run("with experiment('map'):\n    better = model + 1", names)
+    run("with experiment('map-of-all'):\n    best = better + 1", names)
+    assert capsys.readouterr().out.count("needs `unsolved`, which is not written yet") == 3
+    assert len(shown) == 4
+
+
+def test_a_students_own_slip_is_theirs_to_see_even_after_a_missed_experiment(shown) -> None:
+    names = {"experiment": experiment, "unsolved": unsolved}
+    run("with experiment('pair'):\n    model = unsolved()", names)
+    with pytest.raises(NameError, match="modle"):
+        run("with experiment('map'):\n    modle + 1", names)
+    run("def mine():\n    return model", names)
+    with pytest.raises(NameError, match="model"):
+        run("with experiment('map'):\n    mine()", names)
 
 
 def test_other_errors_are_the_students_to_see(shown) -> None:
     with pytest.raises(ZeroDivisionError), experiment("map"):
         1 / 0  # noqa: B018
     with pytest.raises(NameError), experiment("map"):
-        never_made  # noqa: B018, F821
-
-
-def test_an_experiment_that_ran_later_is_no_longer_missed(shown) -> None:
-    with experiment("map"):
-        unsolved()
-    with experiment("map"):
-        pass
-    with pytest.raises(NameError), experiment("pair"):
         never_made  # noqa: B018, F821

@@ -490,6 +490,13 @@ def test_a_resumed_training_goes_on_in_its_log(tmp_path: Path) -> None:
     assert [event.step for event in events(tmp_path / "log").Scalars("loss")] == [1, 2, 3, 4]
 
 
+def test_a_new_training_does_not_mix_its_curves_with_an_earlier_one(tmp_path: Path) -> None:
+    for epochs in (1, 2, 3):
+        Training().run(epochs, log=tmp_path / "log")
+    logged = [len(events(tmp_path / name).Scalars("loss")) for name in ("log", "log-2", "log-3")]
+    assert logged == [1, 2, 3]
+
+
 def test_an_image_of_another_shape_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"on_epoch returned 'grid' of shape \(28, 28\); give \(C, H, W\)"):
         Training().run(1, log=tmp_path, on_epoch=lambda epoch: {"grid": torch.zeros(28, 28)})
