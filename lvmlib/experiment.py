@@ -42,7 +42,7 @@ def _lacking(error: NotImplementedError | NameError, frames: list[FrameType]) ->
     """The exercise behind an error, or None if the error is the student's to see."""
     if isinstance(error, NotImplementedError):
         return frames[-1].f_code.co_name
-    in_the_cell_itself = frames[-1].f_code.co_name == "<module>"
+    in_the_cell_itself = frames[-1].f_code.co_filename == frames[0].f_code.co_filename
     return _makers.get(error.name or "") if in_the_cell_itself else None
 
 

@@ -53,16 +53,15 @@ def test_pictures_of_an_experiment_are_told_from_those_of_another(shown) -> None
     assert [path.name for path, _ in shipped("pair")] == ["pair-1.png", "pair-2.png"]
 
 
-def run(cell: str, names: dict) -> dict:
-    """Run a cell as a notebook does, at module level."""
-    exec(compile(cell, "<cell>", "exec"), names)
-    return names
+def run(cell: str, names: dict) -> None:
+    """Run a cell as a notebook does: at module level, in a file of its own."""
+    exec(compile(cell, f"<{cell}>", "exec"), names)
 
 
 def test_an_experiment_after_a_missed_one_names_the_same_exercise(shown, capsys) -> None:
     names = {"experiment": experiment, "unsolved": unsolved}
     run("with experiment('pair'):\n    model = unsolved()", names)
-    run("with experiment('map'):\n    better = model + 1", names)
+    run("with experiment('map'):\n    better = (lambda: model + 1)()", names)
     run("with experiment('map-of-all'):\n    best = better + 1", names)
     assert capsys.readouterr().out.count("needs `unsolved`, which is not written yet") == 3
     assert len(shown) == 4
