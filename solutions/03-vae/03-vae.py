@@ -23,7 +23,7 @@
 # %%
 if "google.colab" in str(get_ipython()):
     get_ipython().run_line_magic("pip", "install -q git+{{repository}}@{{tag}}")
-import lvmlib; lvmlib.setup()  # noqa: E702
+import lvmlib; lvmlib.setup()
 
 # %%
 import math
@@ -114,9 +114,21 @@ judge("kl-divergence", kl_divergence)
 with experiment("price-of-precision"):
     sigma = torch.logspace(-3, 0.3, 60)
     rates = {
-        f"μ = {mu}": kl_divergence(torch.full((60, 1), float(mu)), 2 * sigma.log()[:, None]).tolist() for mu in (0, 1, 2)
+        f"μ = {mu}": kl_divergence(
+            torch.full((60, 1), float(mu)), 2 * sigma.log()[:, None]
+        ).tolist()
+        for mu in (0, 1, 2)
     }
-    display(show.curves(rates, x=(-sigma.log2()).tolist(), xlabel="bits of precision, −log₂ σ", ylabel="rate in nats", title="What one unit costs"))
+    bits = (-sigma.log2()).tolist()
+    display(
+        show.curves(
+            rates,
+            x=bits,
+            xlabel="bits of precision, −log₂ σ",
+            ylabel="rate in nats",
+            title="What one unit costs",
+        )
+    )
 
 # %% [markdown]
 # ## 2 · Noise that gradients can pass
@@ -272,12 +284,14 @@ judge("elbo", elbo)
 
 # %%
 def over_samples(nll, decoder, x: Tensor, z: Tensor) -> Tensor:
-    """log p(x | z), shape z.shape[:-1], for codes z of shape (…, batch, latent), where nll(decoder(z), x) is −log p."""
+    """log p(x | z) = −nll(decoder(z), x), shape z.shape[:-1], for codes z of shape (…, batch, latent)."""
     copies = x.expand(*z.shape[:-1], *x.shape[1:]).flatten(0, z.dim() - 2)
     return -nll(decoder(z.flatten(0, -2)), copies).unflatten(0, z.shape[:-1])
 
 
-def distortion_and_rate(x: Tensor, encoder, log_likelihood, samples: int = 1) -> tuple[Tensor, Tensor]:
+def distortion_and_rate(
+    x: Tensor, encoder, log_likelihood, samples: int = 1
+) -> tuple[Tensor, Tensor]:
     """The two terms of −ELBO in nats, one value per observation each: shapes (batch,) and (batch,)."""
     mean, log_var = encoder(x)
     eps = torch.randn(samples, *mean.shape, device=mean.device)
@@ -309,7 +323,9 @@ class LinearGaussianVAE(nn.Module):
         return mean, self.posterior_log_var.expand_as(mean)
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        return over_samples(lambda mean, x: gaussian_nll(x, mean, self.log_variance.exp()), self.decoder, x, z)
+        return over_samples(
+            lambda mean, x: gaussian_nll(x, mean, self.log_variance.exp()), self.decoder, x, z
+        )
 
     def sample(self, count: int) -> Tensor:
         mean = self.decoder(torch.randn(count, self.decoder.in_features))
@@ -334,7 +350,10 @@ def train_linear_vae(x: Tensor) -> LinearGaussianVAE:
 
 def entropy(cloud: Tensor) -> float:
     """Entropy in nats of the Gaussian with a cloud's covariance: (d/2) log 2πe + ½ log det Σ."""
-    return len(cloud.T) / 2 * math.log(2 * math.pi * math.e) + 0.5 * torch.logdet(torch.cov(cloud.T)).item()
+    return (
+        len(cloud.T) / 2 * math.log(2 * math.pi * math.e)
+        + 0.5 * torch.logdet(torch.cov(cloud.T)).item()
+    )
 
 # %% tags=["experiment"]
 with experiment("when-no-latent-is-needed"):
@@ -346,15 +365,27 @@ with experiment("when-no-latent-is-needed"):
         vae = train_linear_vae(cloud)
         with torch.no_grad():
             clouds |= {f"{name}: data": cloud, f"{name}: samples": vae.sample(1000)}
-            distortion, rate = distortion_and_rate(cloud, vae.encoder, vae.log_likelihood, samples=100)
+            distortion, rate = distortion_and_rate(
+                cloud, vae.encoder, vae.log_likelihood, samples=100
+            )
             mean, log_var = vae.encoder(cloud)
-            rates[name] = [kl_divergence(mean[:, [k]], log_var[:, [k]]).mean().item() for k in range(2)]
+            rates[name] = [
+                kl_divergence(mean[:, [k]], log_var[:, [k]]).mean().item() for k in range(2)
+            ]
         print(
             f"{name:>11}: −ELBO {(distortion + rate).mean():.3f} nats (entropy of the data {entropy(cloud):.3f}) · "
             f"distortion {distortion.mean():.3f} · rate {rate.mean():.3f}"
         )
     display(show.clouds(clouds, title="Both VAEs have learned their cloud…"))
-    display(show.bars(rates, xlabel="latent unit", ylabel="rate in nats", title="…but only one of them needs a code for it", sort=True))
+    display(
+        show.bars(
+            rates,
+            xlabel="latent unit",
+            ylabel="rate in nats",
+            title="…but only one of them needs a code for it",
+            sort=True,
+        )
+    )
 
 # %% [markdown]
 # Both models reach the entropy of their data, to about a hundredth of a nat: their bounds are tight. The first does so
@@ -458,7 +489,9 @@ def build_vae(channels: int, height: int, width: int, latent: int) -> tuple[nn.M
     class Encoder(nn.Module):
         def __init__(self):
             super().__init__()
-            self.body = nn.Sequential(nn.Flatten(), hidden(pixels, 512), hidden(512, 256), hidden(256, 128))
+            self.body = nn.Sequential(
+                nn.Flatten(), hidden(pixels, 512), hidden(512, 256), hidden(256, 128)
+            )
             self.mean = nn.Linear(128, latent)
             self.log_var = nn.Linear(128, latent)
 
@@ -467,7 +500,10 @@ def build_vae(channels: int, height: int, width: int, latent: int) -> tuple[nn.M
             return self.mean(h), self.log_var(h)
 
     decoder = nn.Sequential(
-        hidden(latent, 128), hidden(128, 256), hidden(256, 512), nn.Linear(512, pixels),
+        hidden(latent, 128),
+        hidden(128, 256),
+        hidden(256, 512),
+        nn.Linear(512, pixels),
         nn.Unflatten(1, (channels, height, width)),
     )
     return Encoder(), decoder
@@ -493,7 +529,13 @@ with experiment("knows-nothing"):
         logits = untrained(torch.randn(8, 2))
         nll = bernoulli_nll(logits, load("fashion_mnist", count=100)[0].images[:8])
     print(f"{nll.mean():.1f} nats an image; 784 log 2 = {784 * math.log(2):.1f}")
-    display(show.grid(logits.sigmoid(), titles=[f"{nats:.0f} nats" for nats in nll], title="Untrained: every pixel undecided"))
+    display(
+        show.grid(
+            logits.sigmoid(),
+            titles=[f"{nats:.0f} nats" for nats in nll],
+            title="Untrained: every pixel undecided",
+        )
+    )
 
 # %% [markdown]
 # ### Training
@@ -509,7 +551,7 @@ def bernoulli(decoder):
 
 
 def draw(decoder, z: Tensor) -> Tensor:
-    """Images in [0, 1] from codes (batch, latent): probabilities, or the means of a Gaussian decoder."""
+    """Images in [0, 1] from codes: probabilities, or the means of a Gaussian decoder."""
     decoded = decoder(z)
     return decoded.sigmoid() if isinstance(decoded, Tensor) else decoded[0].clamp(0, 1)
 
@@ -518,19 +560,39 @@ def draw(decoder, z: Tensor) -> Tensor:
 def evaluate(x: Tensor, encoder, log_likelihood, samples: int = 1) -> dict[str, Tensor]:
     """Mean distortion, rate and −ELBO of images, in nats, with this many codes an image."""
     distortion, rate = distortion_and_rate(x.to(device), encoder, log_likelihood, samples)
-    return {"test/loss": (distortion + rate).mean(), "test/distortion": distortion.mean(), "test/rate": rate.mean()}
+    return {
+        "test/loss": (distortion + rate).mean(),
+        "test/distortion": distortion.mean(),
+        "test/rate": rate.mean(),
+    }
 
 # %%
-def train_vae(name, train, test, encoder, decoder, log_likelihood, *, epochs, beta_at=lambda step: 1.0, lr=3e-3, batch_size=64, groups=None):
+def train_vae(
+    name,
+    train,
+    test,
+    encoder,
+    decoder,
+    log_likelihood,
+    *,
+    epochs,
+    beta_at=lambda step: 1.0,
+    lr=3e-3,
+    batch_size=64,
+    groups=None,
+):
     """Train a pair of networks and leave them in eval mode; returns the history.
 
-    Curves and pictures go to runs/03-vae/NAME for TensorBoard. `groups` are parameters with learning rates of their own.
+    Curves and pictures go to runs/03-vae/NAME for TensorBoard. `groups` are parameters with
+    learning rates of their own.
     """
     networks = nn.ModuleList([encoder, decoder]).to(device).train()
     loader = batches(train, batch_size, drop_last=True, device=device)
     optimizer = torch.optim.Adam(groups or networks.parameters(), lr, fused=True)
     rates = [group["lr"] for group in optimizer.param_groups]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, epochs * len(loader), pct_start=0.1, cycle_momentum=False)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, rates, epochs * len(loader), pct_start=0.1, cycle_momentum=False
+    )
     steps = count()
 
     def step(x: Tensor) -> dict[str, Tensor]:
@@ -557,10 +619,16 @@ def train_vae(name, train, test, encoder, decoder, log_likelihood, *, epochs, be
         networks.train()
         return {"originals over reconstructions": grid}
 
-    history = fit(step, loader, epochs=epochs, validate=validate, on_epoch=pictures, log=f"runs/03-vae/{name.replace(' ', '-')}")
+    history = fit(
+        step,
+        loader,
+        epochs=epochs,
+        validate=validate,
+        on_epoch=pictures,
+        log=f"runs/03-vae/{name}",
+    )
     networks.eval()
     return history
-
 
 # %% [markdown]
 # To watch a training live, open a terminal in this folder and run `tensorboard --logdir runs` (on Colab: `%load_ext
@@ -571,7 +639,11 @@ def train_vae(name, train, test, encoder, decoder, log_likelihood, *, epochs, be
 # First with **two** latent units, because two fit on a page. The data are Fashion-MNIST, ten kinds of clothes in grey.
 
 # %%
-cfg = profile(smoke=dict(images=512, epochs=1), cpu=dict(images=6000, epochs=14), full=dict(images=60000, epochs=50))
+cfg = profile(
+    smoke=dict(images=512, epochs=1),
+    cpu=dict(images=6000, epochs=14),
+    full=dict(images=60000, epochs=50),
+)
 clothes, test_clothes = load("fashion_mnist", count=cfg.images)
 print(clothes, "·", ", ".join(clothes.classes))
 
@@ -579,7 +651,9 @@ print(clothes, "·", ", ".join(clothes.classes))
 with experiment("clothes-training"):
     seed_all(1)
     pair = build_vae(1, 28, 28, latent=2)
-    history = train_vae("clothes-2", clothes, test_clothes, *pair, bernoulli(pair[1]), epochs=cfg.epochs)
+    history = train_vae(
+        "clothes-2", clothes, test_clothes, *pair, bernoulli(pair[1]), epochs=cfg.epochs
+    )
     encoder, decoder = pair
     display(history.plot("loss", "test/loss", title="Two latents: −ELBO"))
 
@@ -590,7 +664,11 @@ with experiment("clothes-manifold"):
 # %% tags=["experiment"]
 with experiment("clothes-codes"), torch.no_grad():
     codes = encoder(test_clothes.images.to(device))[0]
-    display(show.scatter(codes, test_clothes.labels, test_clothes.classes, title="Where the test images are put"))
+    display(
+        show.scatter(
+            codes, test_clothes.labels, test_clothes.classes, title="Where the test images are put"
+        )
+    )
 
 # %% [markdown]
 # The grid shows equally probable codes: it is spaced by the inverse of the normal distribution function, so every tile
@@ -604,16 +682,30 @@ with experiment("clothes-codes"), torch.no_grad():
 with experiment("clothes-sixteen"):
     seed_all(2)
     pair = build_vae(1, 28, 28, latent=16)
-    wide_history = train_vae("clothes-16", clothes, test_clothes, *pair, bernoulli(pair[1]), epochs=cfg.epochs)
+    wide_history = train_vae(
+        "clothes-16", clothes, test_clothes, *pair, bernoulli(pair[1]), epochs=cfg.epochs
+    )
     wide_encoder, wide_decoder = pair
-    display(wide_history.plot("distortion", "test/distortion", title="Sixteen latents: the distortion falls…"))
-    display(wide_history.plot("rate", "test/rate", title="…for a rate that it is worth; −ELBO is the sum of both"))
+    display(
+        wide_history.plot(
+            "distortion", "test/distortion", title="Sixteen latents: the distortion falls…"
+        )
+    )
+    display(
+        wide_history.plot(
+            "rate", "test/rate", title="…for a rate that it is worth; −ELBO is the sum of both"
+        )
+    )
 
 # %% tags=["experiment"]
 with experiment("clothes-reconstructions"), torch.no_grad():
     x = test_clothes.images[:10].to(device)
     rows = [draw(decoder, encoder(x)[0]), draw(wide_decoder, wide_encoder(x)[0])]
-    display(show.reconstructions(x, *rows, labels=["original", "2 latents", "16 latents"], title="Test images"))
+    display(
+        show.reconstructions(
+            x, *rows, labels=["original", "2 latents", "16 latents"], title="Test images"
+        )
+    )
 
 # %% tags=["experiment"]
 with experiment("clothes-samples"), torch.no_grad():
@@ -734,21 +826,32 @@ digits, test_digits = load("mnist", count=cfg.images)
 # %% tags=["experiment"]
 with experiment("warm-up"):
     rates = {}
-    schedules = {"without warm-up": lambda step: 1.0, "with warm-up": lambda step: beta_schedule(step, cfg.warmup, 1.0)}
+    schedules = {
+        "without-warm-up": lambda step: 1.0,
+        "with-warm-up": lambda step: beta_schedule(step, cfg.warmup, 1.0),
+    }
     for name, beta_at in schedules.items():
         seed_all(4)
         pair = build_vae(1, 28, 28, latent=32)
         log_likelihood = bernoulli(pair[1])
-        train_vae(name, digits, test_digits, *pair, log_likelihood, epochs=cfg.epochs, beta_at=beta_at)
+        train_vae(
+            name, digits, test_digits, *pair, log_likelihood, epochs=cfg.epochs, beta_at=beta_at
+        )
         with torch.no_grad():
             mean, log_var = pair[0](test_digits.images.to(device))
-            rates[name] = [kl_divergence(mean[:, [k]], log_var[:, [k]]).mean().item() for k in range(32)]
+            rates[name] = [
+                kl_divergence(mean[:, [k]], log_var[:, [k]]).mean().item() for k in range(32)
+            ]
         found = evaluate(test_digits.images, pair[0], log_likelihood, samples=10)
         print(
             f"{name:>15}: {active_units(mean, 0.01)} active units of 32 · −ELBO {found['test/loss']:.1f} nats · "
             f"distortion {found['test/distortion']:.1f} · rate {found['test/rate']:.1f}"
         )
-    display(show.bars(rates, xlabel="latent unit", ylabel="rate in nats", title="Rate by unit", sort=True))
+    display(
+        show.bars(
+            rates, xlabel="latent unit", ylabel="rate in nats", title="Rate by unit", sort=True
+        )
+    )
     digit_encoder, digit_decoder = pair  # of the last: with warm-up
 
 # %% [markdown]
@@ -816,32 +919,50 @@ def log_weights(x: Tensor, encoder, log_likelihood, samples: int) -> Tensor:
 
 
 def log_evidence(x: Tensor, decoder, points: int, reach: float = 4.5) -> Tensor:
-    """log p(x) of a model with two latents, by a grid of points × points codes over the plane; shape (batch,)."""
+    """log p(x) of a model with two latents, by a grid of points × points codes; shape (batch,)."""
     axis = torch.linspace(-reach, reach, points, device=x.device)
     log_cell = 2 * math.log(2 * reach / (points - 1)) - math.log(2 * math.pi)
     total = torch.full((len(x),), -math.inf, device=x.device)
     for z1 in axis:
         z = torch.stack([z1.expand(points), axis], 1)
         logits = decoder(z).flatten(1)
-        log_joint = x.flatten(1) @ logits.T - F.softplus(logits).sum(1) - 0.5 * (z**2).sum(1) + log_cell
+        log_joint = (
+            x.flatten(1) @ logits.T - F.softplus(logits).sum(1) - 0.5 * (z**2).sum(1) + log_cell
+        )
         total = torch.logaddexp(total, log_joint.logsumexp(1))
     return total
 
 # %% tags=["experiment"]
 with experiment("tighter-bounds"), torch.no_grad():
-    cfg = profile(smoke=dict(images=20, points=60), cpu=dict(images=200, points=400), full=dict(images=1000, points=800))
+    cfg = profile(
+        smoke=dict(images=20, points=60),
+        cpu=dict(images=200, points=400),
+        full=dict(images=1000, points=800),
+    )
     seed_all(5)
     x = test_clothes.images[: cfg.images].to(device)
     bounds = {}
     for samples in (1, 5, 50, 500):
-        log_w = torch.cat([log_weights(part, encoder, bernoulli(decoder), samples) for part in x.split(20)], 1)
-        bounds["ELBO" if samples == 1 else f"IW bound, S = {samples}"] = importance_weighted_bound(log_w).mean().item()
+        log_w = torch.cat(
+            [log_weights(part, encoder, bernoulli(decoder), samples) for part in x.split(20)], 1
+        )
+        bounds["ELBO" if samples == 1 else f"IW bound, S = {samples}"] = (
+            importance_weighted_bound(log_w).mean().item()
+        )
     bounds["log p(x), by a grid"] = log_evidence(x, decoder, cfg.points).mean().item()
     for name, nats in bounds.items():
         print(f"{name:>20}  {nats:9.2f} nats")
     evidence = bounds.pop("log p(x), by a grid")
     gaps = {"gap": [evidence - nats for nats in bounds.values()]}
-    display(show.bars(gaps, ticks=list(bounds), xlabel="bound", ylabel="nats", title="How far each bound lies below log p(x)"))
+    display(
+        show.bars(
+            gaps,
+            ticks=list(bounds),
+            xlabel="bound",
+            ylabel="nats",
+            title="How far each bound lies below log p(x)",
+        )
+    )
 
 # %% [markdown]
 # (With grey pixels, $p(x\mid z)$ does not integrate to one over $x$, so read “$\log p(x)$” as “the integral that the bounds
@@ -882,21 +1003,36 @@ from lvmlib.networks import ConvolutionalEncoder, GaussianDecoder, convolutional
 def with_mirror_images(images):
     """An image set together with its mirror images, twice as long."""
     both = torch.cat([images.images, images.images.flip(-1)])
-    return replace(images, images=both, labels=images.labels.repeat(2), factors=images.factors.repeat(2, 1))
+    return replace(
+        images, images=both, labels=images.labels.repeat(2), factors=images.factors.repeat(2, 1)
+    )
 
 
 def calibrated_gaussian(decoder):
     """log p(x | z) under a decoder of means with one learned variance."""
-    return lambda x, z: over_samples(lambda decoded, x: gaussian_nll(x, decoded[0], decoded[1].exp()), decoder, x, z)
+    return lambda x, z: over_samples(
+        lambda decoded, x: gaussian_nll(x, decoded[0], decoded[1].exp()), decoder, x, z
+    )
 
 
 def train_colour_vae(name, train, test, latent: int, epochs: int, lr=2e-3):
     encoder = ConvolutionalEncoder(3, 32, 32, latent).to(device)
     decoder = GaussianDecoder(convolutional_decoder(3, 32, 32, latent)).to(device)
-    groups = [{"params": encoder.parameters(), "lr": lr}, *decoder.parameter_groups(lr)]  # σ learns faster
+    groups = [
+        {"params": encoder.parameters(), "lr": lr},
+        *decoder.parameter_groups(lr),
+    ]  # σ learns faster
     warmup = max(1, epochs * len(train) // 32 // 10)
     train_vae(
-        name, train, test, encoder, decoder, calibrated_gaussian(decoder), epochs=epochs, batch_size=32, groups=groups,
+        name,
+        train,
+        test,
+        encoder,
+        decoder,
+        calibrated_gaussian(decoder),
+        epochs=epochs,
+        batch_size=32,
+        groups=groups,
         beta_at=lambda step: beta_schedule(step, warmup, 1.0),
     )
     return encoder, decoder
@@ -913,15 +1049,22 @@ display(show.grid(test_emoji.images[:30], columns=15, title="Some of the test im
 # %% tags=["experiment"]
 with experiment("emoji-reconstructions"):
     seed_all(7)
-    emoji_encoder, emoji_decoder = train_colour_vae("emoji", with_mirror_images(emoji), test_emoji, 128, cfg.epochs)
+    emoji_encoder, emoji_decoder = train_colour_vae(
+        "emoji", with_mirror_images(emoji), test_emoji, 128, cfg.epochs
+    )
     with torch.no_grad():
         emoji_codes = emoji_encoder(test_emoji.images.to(device))[0]
         decoded = draw(emoji_decoder, emoji_codes).cpu()
         error = (decoded - test_emoji.images).square().mean()
-        print(f"root of the mean squared error {error.sqrt():.3f} · learned √v {(emoji_decoder.log_var / 2).exp():.3f}")
-        single = (test_emoji.factors[:, 1] == 0).nonzero().flatten()[:28]  # one of each, in its first tone
+        learned = (emoji_decoder.log_var / 2).exp()
+        print(f"root of the mean squared error {error.sqrt():.3f} · learned √v {learned:.3f}")
+        single = (
+            (test_emoji.factors[:, 1] == 0).nonzero().flatten()[:28]
+        )  # one of each, in its first tone
         for shown in single.split(14):
-            display(show.reconstructions(test_emoji.images[shown], decoded[shown], title="Test images"))
+            display(
+                show.reconstructions(test_emoji.images[shown], decoded[shown], title="Test images")
+            )
 
 # %% [markdown]
 # The learned $\sqrt v$ is the typical error of a pixel: about as large as the root of the mean squared error, as it should
@@ -935,8 +1078,14 @@ with experiment("emoji-reconstructions"):
 with experiment("skin-tone"), torch.no_grad():
     person, tone, second = emoji.factors.T
     tone_codes = emoji_encoder(emoji.images.to(device))[0].cpu()
-    direction = tone_codes[(tone == 5) & (second == 0)].mean(0) - tone_codes[(tone == 1) & (second == 0)].mean(0)
-    light = ((test_emoji.factors[:, 1] == 1) & (test_emoji.factors[:, 2] == 0)).nonzero().flatten()[[2, 5, 7]]
+    direction = tone_codes[(tone == 5) & (second == 0)].mean(0) - tone_codes[
+        (tone == 1) & (second == 0)
+    ].mean(0)
+    light = (
+        ((test_emoji.factors[:, 1] == 1) & (test_emoji.factors[:, 2] == 0))
+        .nonzero()
+        .flatten()[[2, 5, 7]]
+    )
     rows = []
     for index in light.tolist():
         path = emoji_codes[index].cpu() + torch.linspace(0, 1.4, 8)[:, None] * direction
@@ -944,7 +1093,14 @@ with experiment("skin-tone"), torch.no_grad():
         rows.append(torch.cat([test_emoji.images[[index]], strip, test_emoji.images[[index + 4]]]))
     labels = ["lightest", *(f"{t:.1f}" for t in torch.linspace(0, 1.4, 8).tolist()), "darkest"]
     title = "The outer columns are originals; between them, the first moves along the direction"
-    display(show.traversal(torch.stack(rows), column_labels=labels, xlabel="multiples of the direction", title=title))
+    display(
+        show.traversal(
+            torch.stack(rows),
+            column_labels=labels,
+            xlabel="multiples of the direction",
+            title=title,
+        )
+    )
 
 # %% [markdown]
 # Clothes and background darken a little as well: the direction is not purely the skin's. Lab 05 is about what it takes to
@@ -959,9 +1115,17 @@ with experiment("skin-tone"), torch.no_grad():
 with experiment("new-faces"):
     seed_all(8)
     faces, test_faces = load("emoji", category="Smileys & Emotion")
-    face_encoder, face_decoder = train_colour_vae("faces", with_mirror_images(faces), test_faces, 3, cfg.face_epochs)
+    face_encoder, face_decoder = train_colour_vae(
+        "faces", with_mirror_images(faces), test_faces, 3, cfg.face_epochs
+    )
     with torch.no_grad():
-        display(show.grid(draw(face_decoder, torch.randn(45, 3, device=device)), columns=15, title="Faces that nobody drew"))
+        display(
+            show.grid(
+                draw(face_decoder, torch.randn(45, 3, device=device)),
+                columns=15,
+                title="Faces that nobody drew",
+            )
+        )
 
 # %% [markdown]
 # ## 9 · Between the digits
@@ -996,7 +1160,14 @@ with experiment("between-digits"), torch.no_grad():
     for start, end in ((4, 9), (3, 5), (0, 6)):
         codes = digit_encoder(test_digits.images[[first_of[start], first_of[end]]].to(device))[0]
         images = draw(digit_decoder, codes[0] + path * (codes[1] - codes[0]))
-        display(show.grid(images, columns=10, titles=seen(images), title="From one reconstruction to another, in equal steps of the code"))
+        display(
+            show.grid(
+                images,
+                columns=10,
+                titles=seen(images),
+                title="From one reconstruction to another, in equal steps of the code",
+            )
+        )
 
 # %% [markdown]
 # Half a standard deviation mostly leaves the digit what it is; one can change it, and two often leave no digit at all. Along a path the
@@ -1060,8 +1231,17 @@ with experiment("continuous-bernoulli-density"):
     densities = {}
     for logit in (-6.0, -1.5, 0.0, 3.0):
         logits = torch.full_like(x, logit)
-        densities[f"logit {logit:+.1f}"] = (x * logits - F.softplus(logits) + continuous_bernoulli_log_normalizer(logits)).exp().tolist()
-    display(show.curves(densities, x=x.tolist(), xlabel="grey value x", ylabel="density", title="Every curve now encloses area 1"))
+        log_density = x * logits - F.softplus(logits) + continuous_bernoulli_log_normalizer(logits)
+        densities[f"logit {logit:+.1f}"] = log_density.exp().tolist()
+    display(
+        show.curves(
+            densities,
+            x=x.tolist(),
+            xlabel="grey value x",
+            ylabel="density",
+            title="Every curve now encloses area 1",
+        )
+    )
 
 # %% [markdown]
 # **The payoff**, if you like: add `-continuous_bernoulli_log_normalizer(logits).flatten(1).sum(1)` to your `bernoulli_nll`, train
