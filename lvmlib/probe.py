@@ -241,19 +241,28 @@ LARGEST = 10_000_000
 
 def _broken_promise(result: Any, returns: type) -> str | None:
     promised = {Tensor: "a tensor", float: "a float", int: "an int"}[returns]
-    if returns is not Tensor:
-        kept = isinstance(result, Integral if returns is int else Real) and not isinstance(result, bool)
-        kept = kept and abs(result) < 1e300
-    else:
+    if returns is Tensor:
         kept = type(result) is Tensor
+    else:
+        kept = isinstance(result, Integral if returns is int else Real) and not isinstance(result, bool)
+        kept = kept and _is_float(result)
     if not kept:
         return f"returned {_article(type(result).__name__)}; its signature promises {promised}"
-    if returns is Tensor and not _is_plain(result):
+    if returns is Tensor and not is_plain(result):
         return "returned a tensor of an unusual kind; an ordinary dense tensor of real numbers is wanted"
     return None
 
 
-def _is_plain(tensor: Tensor) -> bool:
+def _is_float(number: Real) -> bool:
+    try:
+        float(number)
+    except Exception:
+        return False
+    return True
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor is an ordinary one: dense, real, on the CPU, and of a size that can be looked at."""
     ordinary = tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_nested
     kind = tensor.dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.bool)
     return ordinary and kind and tensor.device.type == "cpu" and tensor.numel() < LARGEST

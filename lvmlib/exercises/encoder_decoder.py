@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lvmlib.probe import Answers, Ask, Draw
+from lvmlib.probe import Answers, Ask, Draw, is_plain
 
 BATCH = 16
 SINGLES = 4
@@ -91,8 +91,8 @@ def _run(encoder: nn.Module, decoder: nn.Module, x: Tensor, z: Tensor) -> dict[s
     mean, log_var = code
     outputs = {"mean": mean, "log_var": log_var, "logits": decoder(z)}
     for name, output in outputs.items():
-        if type(output) is not Tensor:
-            raise TypeError(f"{name} should be a tensor, not {type(output).__name__}")
+        if type(output) is not Tensor or not is_plain(output):
+            raise TypeError(f"{name} should be an ordinary dense tensor, not {type(output).__name__}")
     if not (torch.equal(before[0], x) and torch.equal(before[1], z)):
         raise ValueError(
             "a network changed its input in place; in-place activations are safe after the first layer only"
