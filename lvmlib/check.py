@@ -36,14 +36,18 @@ def check(name: str, function: Callable[..., Any]) -> None:
     print(f"✓ {exercise.function}: {exercise.praise}{_asked(exercise)}")
 
 
-def complain(exercise: Exercise, function: Callable[..., Any]) -> str | None:
-    """The sentence a student should read about their function, or None if it passes the public check."""
+def complain(exercise: Exercise, function: Callable[..., Any], known: key.Key | None = None) -> str | None:
+    """The sentence a student should read about their function, or None if it passes the public check.
+
+    Args:
+        known: the exercise's key; without it the one on disk.
+    """
     if not callable(function):
         return f"this name holds {type(function).__name__}, not a function; run the cell that defines it again"
     try:
         if exercise.law:
             return _against_law(exercise, function)
-        return _against_key(exercise, function)
+        return _against_key(known or key.read(exercise.key, exercise.name), exercise, function)
     except Unsolved as missing:
         if str(missing) not in ("<lambda>", getattr(function, "__name__", "")):
             return f"needs `{missing}`, which is not written yet"
@@ -66,8 +70,7 @@ def _against_law(exercise: Exercise, function: Callable[..., Any]) -> str | None
     return None
 
 
-def _against_key(exercise: Exercise, function: Callable[..., Any]) -> str | None:
-    known = key.read(exercise.key, exercise.name)
+def _against_key(known: key.Key, exercise: Exercise, function: Callable[..., Any]) -> str | None:
     clauses, explanations = [], []
     for seed, right in known.right.items():
         observed = interrogate(exercise.probe, function, seed)

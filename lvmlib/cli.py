@@ -97,8 +97,8 @@ def grade(
 
     course = find_course()
     rows = list(mark(course, submitted, lab))
-    write_table(course.root / "grades.csv", rows)
     typer.echo(format_table(rows))
+    write_table(course.root / "grades.csv", rows)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from nbformat.notebooknode import NotebookNode
 from lvmlib.authoring.course import Course, write_atomically
 from lvmlib.authoring.execute import execute
 from lvmlib.authoring.text import read_notebook, read_placeholders
+from lvmlib.grading.key import write_keys
 
 PROFILE = "cpu"
 
@@ -41,6 +42,9 @@ def build(course: Course, lab: str, *, force: bool = False) -> Built:
             return Built.UNCHANGED
         write_atomically(target, serialise(kept))
         return Built.REWORDED
+    if course.text(lab).with_name("judges.py").is_file():
+        # The checks in the notebook read the key, also that of an exercise which is new.
+        write_keys(lab)
     write_atomically(target, serialise(execute(drafted, PROFILE, lab)))
     return Built.EXECUTED
 

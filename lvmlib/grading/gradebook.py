@@ -9,12 +9,13 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from nbformat.notebooknode import NotebookNode
 
 from lvmlib.authoring.build import serialise
 from lvmlib.authoring.converters import ConverterError, convert, read_settings
-from lvmlib.authoring.course import Course, write_atomically
+from lvmlib.authoring.course import Course, CourseError, write_atomically
 from lvmlib.grading.autograde import Outcome, Status
 
 
@@ -65,12 +66,28 @@ def record(course: Course, outcome: Outcome, points: float) -> Row:
 
 
 def write_table(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows as CSV; a score that does not exist is an empty field."""
+    """Write rows as CSV; a score that does not exist is an empty field.
+
+    Lines of other students and labs, which an earlier run wrote, stay.
+    """
+    lines = _read_table(path) | {(row.student, row.lab): asdict(row) for row in rows}
     text = io.StringIO()
     table = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
     table.writeheader()
-    table.writerows(asdict(row) for row in rows)
+    table.writerows(line for _, line in sorted(lines.items(), key=lambda entry: (entry[0][1], entry[0][0])))
     write_atomically(path, text.getvalue())
+
+
+def _read_table(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        table = csv.DictReader(file)
+        if table.fieldnames != [field.name for field in fields(Row)]:
+            raise CourseError(
+                f"{path.name} is not a table of ours, as nbgrader's export; move it away and grade again."
+            )
+        return {(line["student"], line["lab"]): line for line in table}
 
 
 def _record_scores(course: Course, outcome: Outcome, notebook: NotebookNode) -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lvmlib import exercises
+from lvmlib.authoring.course import CourseError
 from lvmlib.check import CheckFailed
 from lvmlib.compare import difference, recognise
 from lvmlib.exercises import Exercise
@@ -25,6 +26,10 @@ Function = Callable[..., Any]
 Variants = Mapping[str, Function]
 
 SEEDS_A_VERDICT = 2
+
+
+class JudgeError(CourseError):
+    """An exercise cannot be judged, because its judge or its probe is missing; the message says where to add it."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ def judge(name: str, function: Function) -> None:
 
     Raises:
         CheckFailed: the function is not right; the sentence says why.
-        FileNotFoundError: no judge of this exercise can be found.
+        JudgeError: no judge of this exercise can be found.
     """
     found = find(name)
     for _ in range(SEEDS_A_VERDICT):
@@ -122,25 +127,33 @@ def find(name: str) -> Judge:
     """The judge of an exercise.
 
     Raises:
-        FileNotFoundError: `solutions/` cannot be found, or holds no judge of this exercise.
+        JudgeError: `solutions/` cannot be found, or holds no judge of this exercise.
     """
     for path in sorted(solutions().glob("*/judges.py")):
         load(path)
     if name not in _judges:
-        raise FileNotFoundError(f"No judges.py under solutions/ judges {name!r}; add oracle({name!r}, …) to its lab's.")
+        raise JudgeError(f"No judges.py under solutions/ judges {name!r}; add oracle({name!r}, …) to its lab's.")
     return _judges[name]
 
 
 def of_lab(lab: str) -> list[Judge]:
-    """The judges of one lab (`03-vae`), in the order of its exercises."""
-    return [find(exercise.name) for exercise in exercises.every(lab)]
+    """The judges of one lab (`03-vae`), in the order of its exercises.
+
+    Raises:
+        JudgeError: no exercise of the lab is questioned, or one has no judge.
+    """
+    found = [find(exercise.name) for exercise in exercises.every(lab)]
+    if not found:
+        probes = f"lvmlib/exercises/{exercises.module_name(lab)}.py"
+        raise JudgeError(f"No exercise of {lab} is questioned; write its probes into {probes}.")
+    return found
 
 
 def solutions() -> Path:
     """The folder of the instructors' side: `LVM_SOLUTIONS`, or `solutions/` here, above here, or beside lvmlib.
 
     Raises:
-        FileNotFoundError: there is none.
+        JudgeError: there is none.
     """
     here = Path.cwd()
     candidates = [folder / "solutions" for folder in (here, *here.parents, Path(__file__).parents[2])]
@@ -149,7 +162,7 @@ def solutions() -> Path:
     for folder in candidates:
         if any(folder.glob("*/judges.py")):
             return folder.resolve()
-    raise FileNotFoundError("The judges were not found; set LVM_SOLUTIONS to the course's solutions folder.")
+    raise JudgeError("The judges were not found; set LVM_SOLUTIONS to the course's solutions folder.")
 
 
 @cache

@@ -31,8 +31,11 @@ def collect(submitted: Path, lab: str | None = None) -> list[Submission]:
     """The submissions in a folder laid out as submitted/STUDENT/LAB, by lab and student.
 
     Raises:
-        CourseError: there is no such folder, or nothing in it.
+        CourseError: there is no such folder, or nothing in it, or a student's notebook lies outside a lab's folder.
     """
+    for stray in sorted(submitted.glob("*/*.ipynb")):
+        student = stray.parent.name
+        raise CourseError(f"{student}/{stray.name} lies outside a lab's folder; move it to {student}/LAB/LAB.ipynb.")
     folders = [path for path in submitted.glob("*/*") if path.is_dir() and not path.parent.name.startswith(".")]
     found = [Submission(path.parent.name, path.name, path) for path in folders if lab in (None, path.name)]
     if not found:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lvmlib.check import complain
+from lvmlib.exercises.key import Key
 from lvmlib.grading.judges import Function, Judge, of_lab
+from lvmlib.grading.key import make_key
 from lvmlib.probe import Unsolved
 
 RIGHT_SEEDS = 20
@@ -42,13 +44,14 @@ class Trial:
 def trials(lab: str) -> Iterator[Trial]:
     """Try every variant of a lab; the reference counts as a right one."""
     for judge in of_lab(lab):
+        known = None if judge.exercise.law else make_key(judge)
         for name, function in {"reference": judge.reference, **judge.right}.items():
-            yield try_variant(judge, name, function, right=True)
+            yield try_variant(judge, name, function, right=True, known=known)
         for sentence, function in judge.wrong.items():
-            yield try_variant(judge, sentence, function, right=False)
+            yield try_variant(judge, sentence, function, right=False, known=known)
 
 
-def try_variant(judge: Judge, name: str, function: Function, *, right: bool) -> Trial:
+def try_variant(judge: Judge, name: str, function: Function, *, right: bool, known: Key | None = None) -> Trial:
     """One variant before the judge on many seeds, and before the public check."""
     seeds = range(100, 100 + (RIGHT_SEEDS if right else WRONG_SEEDS))
     return Trial(
@@ -56,7 +59,7 @@ def try_variant(judge: Judge, name: str, function: Function, *, right: bool) -> 
         variant=name,
         right=right,
         rejections=tuple(_rejection(judge, function, seed) for seed in seeds),
-        public=complain(judge.exercise, function),
+        public=complain(judge.exercise, function, known),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -78,6 +79,19 @@ def test_the_table_has_a_line_each(marked, tmp_path: Path) -> None:
     with (tmp_path / "grades.csv").open(encoding="utf-8") as file:
         table = {row["student"]: row for row in csv.DictReader(file)}
     assert (table["full"]["score"], table["none"]["score"], table["torn"]["score"]) == ("5.0", "0.0", "")
+
+
+def test_grades_of_other_runs_stay(marked, tmp_path: Path) -> None:
+    _, rows = marked
+    path = tmp_path / "grades.csv"
+    write_table(path, [rows["torn"], replace(rows["full"], score=1)])
+    write_table(path, [rows["full"], replace(rows["none"], student="another")])
+    with path.open(encoding="utf-8") as file:
+        scores = {row["student"]: row["score"] for row in csv.DictReader(file)}
+    assert scores == {"another": "0.0", "full": "5.0", "torn": ""}
+    path.write_text("assignment,score\n", encoding="utf-8")
+    with pytest.raises(CourseError, match="is not a table of ours"):
+        write_table(path, rows.values())
 
 
 def test_feedback_shows_neither_hidden_tests_nor_mark_schemes(marked) -> None:

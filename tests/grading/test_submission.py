@@ -150,3 +150,10 @@ def test_submissions_are_found_by_lab_and_student(tmp_path: Path) -> None:
     assert [found.student for found in collect(tmp_path, "02-b")] == ["ada"]
     with pytest.raises(CourseError, match="holds no 03-c; lay submissions out as"):
         collect(tmp_path, "03-c")
+
+
+def test_a_notebook_outside_a_labs_folder_is_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "zoe").mkdir()
+    (tmp_path / "zoe" / "03-vae.ipynb").touch()
+    with pytest.raises(CourseError, match="zoe/03-vae.ipynb lies outside a lab's folder; move it to zoe/LAB/LAB.ipynb"):
+        collect(tmp_path)

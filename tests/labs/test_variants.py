@@ -6,7 +6,7 @@ import pytest
 
 from lvmlib import exercises
 from lvmlib.authoring.course import find_course
-from lvmlib.grading.judges import Judge, of_lab
+from lvmlib.grading.judges import Judge, JudgeError, of_lab
 from lvmlib.grading.variants import report, try_variant
 
 LABS = find_course().labs()
@@ -42,6 +42,19 @@ def test_every_exercise_of_a_lab_is_questioned_and_judged(lab: str) -> None:
         assert f'check("{exercise.name}", {exercise.function})' in text
         assert f'judge("{exercise.name}", {exercise.function})' in text
     assert text.count("# %% exercise=") == len(list(exercises.every(lab)))
+
+
+def test_a_variant_is_tried_against_the_judges_of_today_and_not_the_key_on_disk(monkeypatch, capsys) -> None:
+    judge = of_lab("03-vae")[1]
+    reworded = Judge(judge.exercise, judge.reference, judge.right, {"a new sentence": judge.wrong["mean is missing"]})
+    monkeypatch.setattr("lvmlib.grading.variants.of_lab", lambda lab: [reworded])
+    assert report(["03-vae"])
+    assert "1 wrong variants, 0 survivors, 1 named" in capsys.readouterr().out
+
+
+def test_a_lab_without_probes_is_told_where_they_belong() -> None:
+    with pytest.raises(JudgeError, match=r"No exercise of 09-tiny is questioned; .* lvmlib/exercises/tiny.py"):
+        of_lab("09-tiny")
 
 
 def test_the_report_counts_and_finds_a_survivor(monkeypatch, capsys) -> None:
