@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
 
+from lvmlib.probe import is_stub
+
 PICTURES = Path(__file__).parent / "pictures"
 
 _makers: dict[str, str] = {}
@@ -41,7 +43,7 @@ def experiment(name: str) -> Iterator[None]:
 def _lacking(error: NotImplementedError | NameError, frames: list[FrameType]) -> str | None:
     """The exercise behind an error, or None if the error is the student's to see."""
     if isinstance(error, NotImplementedError):
-        return frames[-1].f_code.co_name
+        return frames[-1].f_code.co_name if is_stub(error) else None
     in_the_cell_itself = frames[-1].f_code.co_filename == frames[0].f_code.co_filename
     return _makers.get(error.name or "") if in_the_cell_itself else None
 

@@ -42,7 +42,7 @@ def build(course: Course, lab: str, *, force: bool = False) -> Built:
             return Built.UNCHANGED
         write_atomically(target, serialise(kept))
         return Built.REWORDED
-    if course.text(lab).with_name("judges.py").is_file():
+    if course.judges(lab).is_file():
         # The checks in the notebook read the key, also that of an exercise which is new.
         write_keys(lab)
     write_atomically(target, serialise(execute(drafted, PROFILE, lab)))

@@ -39,6 +39,10 @@ class Course:
         """The author's text of a lab."""
         return self.root / "solutions" / lab / f"{lab}.py"
 
+    def judges(self, lab: str) -> Path:
+        """Who decides the exercises of a lab; a lab without exercises of ours has none."""
+        return self.text(lab).with_name("judges.py")
+
     def solution(self, lab: str) -> Path:
         """The executed notebook that is made from that text."""
         return self.root / "solutions" / lab / f"{lab}.ipynb"

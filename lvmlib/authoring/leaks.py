@@ -62,7 +62,7 @@ def _secrets(course: Course) -> Iterator[tuple[str, str]]:
         for cell in read_text(course, lab).cells:
             for kind, body in REGION.findall(cell.source):
                 yield from _long_enough(f"a {kind.lower()} of {lab}", _pieces(kind, body))
-        judges = course.text(lab).with_name("judges.py")
+        judges = course.judges(lab)
         if judges.is_file():
             yield from _long_enough(f"a judge of {lab}", _functions(judges.read_text(encoding="utf-8")))
 

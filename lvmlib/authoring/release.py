@@ -35,7 +35,7 @@ def release(course: Course, lab: str) -> Path:
     released = make_release(course, lab)
     target = course.released(lab)
     write_pictures(course.pictures / lab, pictures_of(solution))
-    if course.text(lab).with_name("judges.py").is_file():
+    if course.judges(lab).is_file():
         write_keys(lab)
     leaks = find_leaks(course, {target: released})
     if leaks:

@@ -6,6 +6,7 @@ import json
 import sys
 
 import pytest
+import torch
 from PIL import Image
 
 from lvmlib.experiment import experiment, shipped
@@ -82,3 +83,5 @@ def test_other_errors_are_the_students_to_see(shown) -> None:
         1 / 0  # noqa: B018
     with pytest.raises(NameError), experiment("map"):
         never_made  # noqa: B018, F821
+    with pytest.raises(NotImplementedError, match='missing the required "forward"'), experiment("map"):
+        torch.nn.Module()(1)
