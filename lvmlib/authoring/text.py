@@ -3,7 +3,8 @@
 Cell headers in the text, and what they stand for:
 
     # %% exercise="kl-divergence"                   a cell students fill in between BEGIN SOLUTION and END SOLUTION
-    # %% test="kl-divergence" points=2              the locked cell that grades it
+    # %% test="kl-divergence" points=2              the locked cell that grades it; to its line check(…) the hidden
+                                                    judge(…) is added
     # %% [markdown] think="which-beta" points=2     a question, graded by hand; the cell for the answer is added
     # %% tags=["experiment"]                        as Jupyter has it
 """
@@ -11,6 +12,7 @@ Cell headers in the text, and what they stand for:
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -20,6 +22,12 @@ from nbformat.notebooknode import NotebookNode
 
 from lvmlib.authoring.course import CourseError
 
+CHECK_ALONE = re.compile(r"check(\(.*\))\s*")
+HIDDEN_JUDGE = """{check}
+### BEGIN HIDDEN TESTS
+from lvmlib.grading import judge
+judge{arguments}
+### END HIDDEN TESTS"""
 ANSWER = "*Write your answer here.*"
 KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -95,7 +103,13 @@ def _test(cell: NotebookNode, name: str, points: int) -> NotebookNode:
     # With the first tag, "Run all" in JupyterLab and nbclient goes on past an exercise that is still missing.  nbval
     # then takes an exception for an ordinary output, and the second tag tells it to compare that.
     tags = ["raises-exception", "nbval-check-output"]
-    return _cell("code", cell.source, _nbgrader(f"test-{name}", grade=True, points=points), tags)
+    return _cell("code", _with_judge(cell.source), _nbgrader(f"test-{name}", grade=True, points=points), tags)
+
+
+def _with_judge(source: str) -> str:
+    """A test cell that only checks is judged by the judge of the same name; any other is as its author wrote it."""
+    alone = CHECK_ALONE.fullmatch(source)
+    return HIDDEN_JUDGE.format(check=source.strip(), arguments=alone[1]) if alone else source
 
 
 def _think(cell: NotebookNode, name: str, points: int) -> list[NotebookNode]:

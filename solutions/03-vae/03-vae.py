@@ -101,10 +101,6 @@ def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
 
 # %% test="kl-divergence" points=2
 check("kl-divergence", kl_divergence)
-### BEGIN HIDDEN TESTS
-from lvmlib.grading import judge
-judge("kl-divergence", kl_divergence)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # What a single unit costs, as its standard deviation shrinks from the prior's 1: once σ is small, every halving adds
@@ -167,10 +163,6 @@ def reparameterize(mean: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
 
 # %% test="reparameterize" points=1
 check("reparameterize", reparameterize)
-### BEGIN HIDDEN TESTS
-from lvmlib.grading import judge
-judge("reparameterize", reparameterize)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ## 3 · How well a code describes
@@ -216,10 +208,6 @@ def gaussian_nll(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
 
 # %% test="gaussian-nll" points=2
 check("gaussian-nll", gaussian_nll)
-### BEGIN HIDDEN TESTS
-from lvmlib.grading import judge
-judge("gaussian-nll", gaussian_nll)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ## 4 · The evidence lower bound
@@ -271,10 +259,6 @@ def elbo(x: Tensor, mean: Tensor, log_var: Tensor, log_likelihood, eps: Tensor) 
 
 # %% test="elbo" points=4
 check("elbo", elbo)
-### BEGIN HIDDEN TESTS
-from lvmlib.grading import judge
-judge("elbo", elbo)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ### What training needs besides
@@ -434,10 +418,6 @@ def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
 
 # %% test="bernoulli-nll" points=2
 check("bernoulli-nll", bernoulli_nll)
-### BEGIN HIDDEN TESTS
-from lvmlib.grading import judge
-judge("bernoulli-nll", bernoulli_nll)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ### Exercise 6 · `networks` · 3 points · ●●○ · 20 minutes
@@ -511,10 +491,6 @@ def build_vae(channels: int, height: int, width: int, latent: int) -> tuple[nn.M
 
 # %% test="networks" points=3
 check("networks", build_vae)
-### BEGIN HIDDEN TESTS
-from lvmlib.grading import judge
-judge("networks", build_vae)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # A sanity check that costs nothing: a decoder that knows nothing gives logits near 0, so every pixel costs
@@ -776,10 +752,6 @@ def beta_schedule(step: int, warmup: int, beta_max: float) -> float:
 
 # %% test="beta-schedule" points=1
 check("beta-schedule", beta_schedule)
-### BEGIN HIDDEN TESTS
-from lvmlib.grading import judge
-judge("beta-schedule", beta_schedule)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ### Exercise 8 · `active-units` · 2 points · ●○○ · 6 minutes
@@ -805,10 +777,6 @@ def active_units(means: Tensor, threshold: float) -> int:
 
 # %% test="active-units" points=2
 check("active-units", active_units)
-### BEGIN HIDDEN TESTS
-from lvmlib.grading import judge
-judge("active-units", active_units)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ### Experiment · With and without warm-up
@@ -897,10 +865,6 @@ def importance_weighted_bound(log_w: Tensor) -> Tensor:
 
 # %% test="importance-weighted-bound" points=3
 check("importance-weighted-bound", importance_weighted_bound)
-### BEGIN HIDDEN TESTS
-from lvmlib.grading import judge
-judge("importance-weighted-bound", importance_weighted_bound)
-### END HIDDEN TESTS
 
 # %% [markdown]
 # ### Experiment · How loose is the ELBO?
@@ -1220,10 +1184,6 @@ def continuous_bernoulli_log_normalizer(logits: Tensor) -> Tensor:
 
 # %% test="continuous-bernoulli" points=2
 check("continuous-bernoulli", continuous_bernoulli_log_normalizer)
-### BEGIN HIDDEN TESTS
-from lvmlib.grading import judge
-judge("continuous-bernoulli", continuous_bernoulli_log_normalizer)
-### END HIDDEN TESTS
 
 # %% tags=["experiment"]
 with experiment("continuous-bernoulli-density"):

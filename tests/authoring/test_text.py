@@ -52,6 +52,17 @@ def test_tags_stay_and_other_metadata_does_not(tmp_path: Path) -> None:
     assert cell.metadata == {"tags": ["experiment"]}
 
 
+def test_a_check_is_followed_by_the_hidden_judge_of_the_same_name(tmp_path: Path) -> None:
+    header = '# %% test="double" points=2\n'
+    check, *hidden = read(tmp_path, EXERCISE + header + 'check("double", double)\n').cells[1].source.split("\n")
+    assert check == 'check("double", double)'
+    assert hidden[0] == "### BEGIN HIDDEN TESTS" and hidden[-1] == "### END HIDDEN TESTS"
+    assert 'judge("double", double)' in hidden
+
+    longer = 'check("double", double)\nassert double(1) == 2'
+    assert read(tmp_path, EXERCISE + header + longer).cells[1].source == longer
+
+
 def test_placeholders_are_filled_in_prose_and_code(tmp_path: Path) -> None:
     prose, code = read(
         tmp_path, '# %% [markdown]\n# {{repository}} at {{tag}}\n\n# %%\nx = "{{tag}}", f"{{other}}"\n'

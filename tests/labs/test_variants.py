@@ -40,7 +40,6 @@ def test_every_exercise_of_a_lab_is_questioned_and_judged(lab: str) -> None:
     for exercise in exercises.every(lab):
         assert f'# %% exercise="{exercise.name}"' in text
         assert f'check("{exercise.name}", {exercise.function})' in text
-        assert f'judge("{exercise.name}", {exercise.function})' in text
     assert text.count("# %% exercise=") == len(list(exercises.every(lab)))
 
 
