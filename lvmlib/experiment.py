@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import Any
 
 from lvmlib.probe import is_stub
 
@@ -68,17 +69,27 @@ def shipped(name: str) -> list[tuple[Path, str]]:
 
 
 def _show_instead(name: str, exercise: str) -> None:
-    from IPython.display import Image, display
+    from IPython.display import display
 
     pictures = shipped(name)
     promise = "; with it, you would see:" if pictures else "."
     print(f"This experiment needs `{exercise}`, which is not written yet. You can read on{promise}")
     for path, alt in pictures:
-        display(Image(filename=str(path), alt=alt, width=_width(path)))
+        display(_picture(path, alt))
+
+
+def _picture(path: Path, alt: str) -> Any:
+    from IPython.display import Image
+
+    if path.suffix == ".gif":
+        from lvmlib.show import Animation
+
+        return Animation(path.read_bytes(), alt)
+    return Image(filename=str(path), alt=alt, width=_width(path))
 
 
 def _width(path: Path) -> int:
-    """Of a picture in screen pixels, of which each holds several for sharpness."""
+    """Of a PNG in screen pixels, of which each holds several for sharpness."""
     import PIL.Image
 
     from lvmlib.show.figure import SHARPNESS

@@ -15,6 +15,7 @@ from lvmlib.authoring.build import read_text
 from lvmlib.authoring.course import Course, CourseError, write_atomically
 from lvmlib.authoring.execute import execute
 from lvmlib.authoring.pages import render_page
+from lvmlib.authoring.pictures import picture_of
 
 INDEX = """<!DOCTYPE html>
 <html lang="en">
@@ -98,8 +99,7 @@ def _first_picture(notebook: NotebookNode) -> str:
     covers = [cell for cell in notebook.cells if "cover" in cell.metadata.get("tags", [])]
     for cell in [*covers, *notebook.cells]:
         for output in cell.get("outputs", []):
-            for kind in ("image/png", "image/gif"):
-                if kind in output.get("data", {}):
-                    content = base64.b64encode(base64.b64decode(output.data[kind])).decode()
-                    return f"data:{kind};base64,{content}"
+            picture = picture_of(output)
+            if picture:
+                return f"data:{picture.kind};base64,{base64.b64encode(picture.content).decode()}"
     return ""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lvmlib.show.animation import Animation, gif
+    from lvmlib.show.distributions import densities, histograms
+    from lvmlib.show.fields import landscape
     from lvmlib.show.figure import Figure
     from lvmlib.show.latent import manifold, traversal
     from lvmlib.show.pictures import grid, reconstructions
@@ -26,14 +28,17 @@ _MODULES = {
     "bars": "plots",
     "scatter": "points",
     "clouds": "points",
+    "densities": "distributions",
+    "histograms": "distributions",
+    "landscape": "fields",
     "gif": "animation",
     "Animation": "animation",
     "Figure": "figure",
 }
 
 __all__ = [
-    "Animation", "Figure", "bars", "clouds", "curves", "gif", "grid", "manifold", "reconstructions", "scatter",
-    "traversal",
+    "Animation", "Figure", "bars", "clouds", "curves", "densities", "gif", "grid", "histograms", "landscape",
+    "manifold", "reconstructions", "scatter", "traversal",
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import base64
 import html
 import io
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,11 @@ from PIL import Image
 from torch import Tensor
 
 from lvmlib.show.figure import Figure, write
-from lvmlib.show.pixels import Bytes, enlarge, to_bytes
+from lvmlib.show.pixels import Bytes, default_columns, enlarge, tile, to_bytes
 
 _SIDE = 192  # screen pixels
 _GREYS, _COLOURS = 64, 128
+_HTML = re.compile(r'<img src="data:image/gif;base64,([\w+/=]+)" alt="([^"]*)">')
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,12 @@ class Animation:
         source = base64.b64encode(self.gif).decode()
         return f'<img src="data:image/gif;base64,{source}" alt="{html.escape(self.alt)}">'
 
+    @classmethod
+    def from_html(cls, text: str) -> Animation | None:
+        """The animation that a notebook shows as this HTML, or None if it is anything else."""
+        written = _HTML.fullmatch(text.strip())
+        return cls(base64.b64decode(written[1]), html.unescape(written[2])) if written else None
+
 
 def gif(
     frames: Tensor | Sequence[Figure],
@@ -58,19 +66,22 @@ def gif(
     seconds: float = 4.0,
     alt: str | None = None,
     scale: int | None = None,
+    columns: int | None = None,
 ) -> Animation:
     """Frames as a GIF that loops, at a palette of 64 greys or 128 colours.
 
     Args:
-        frames: Images in [0, 1], shape (frames, 1 or 3, height, width), or figures of one size.
+        frames: Images in [0, 1], shape (frames, 1 or 3, height, width); several side by side in every frame, shape
+            (frames, count, 1 or 3, height, width); or figures of one size.
         seconds: Length of one loop; a GIF counts in hundredths and shows no frame for less than two.
         alt: What the animation shows, for those who cannot see it.
         scale: Screen pixels an image pixel, for frames that are images.
+        columns: Images a row, for frames that hold several.
 
     Raises:
         ValueError: No frames, images of another shape or with NaN, or figures of different sizes.
     """
-    pixels = _enlarged(frames, scale) if isinstance(frames, Tensor) else _drawn(frames)
+    pixels = _enlarged(frames, scale, columns) if isinstance(frames, Tensor) else _drawn(frames)
     grey = bool((pixels == pixels[..., :1]).all())
     first, *others = _in_greys(pixels) if grey else _in_colours(pixels)
     pause = max(2, round(100 * seconds / len(pixels)))
@@ -80,8 +91,14 @@ def gif(
     return Animation(file.getvalue(), alt or f"Animation of {len(pixels)} {what}")
 
 
-def _enlarged(images: Tensor, scale: int | None) -> Bytes:
-    pixels = to_bytes(images, "frames")
+def _enlarged(images: Tensor, scale: int | None, columns: int | None) -> Bytes:
+    if images.ndim == 5:
+        count = images.shape[1]
+        together = to_bytes(images.flatten(0, 1), "frames")
+        rows = together.reshape(len(images), count, *together.shape[1:])
+        pixels = np.stack([tile(frame, columns or default_columns(count)) for frame in rows])
+    else:
+        pixels = to_bytes(images, "frames")
     return enlarge(pixels, scale or max(1, _SIDE // max(pixels.shape[1:3])))
 
 

@@ -35,12 +35,12 @@ def scatter(
     Raises:
         ValueError: Points or labels have another shape, points hold NaN, or a class has no name.
     """
-    places = _read(points, "points")
+    places = read_points(points, "points")
     groups = _groups(labels, classes, len(places))
     among = f" of the classes {', '.join(groups)}" if groups else ""
     alt = alt or f"{title or 'Scatter plot'}: {len(places)} points{among} over {xlabel} and {ylabel}."
     figure = Figure(alt, figsize=(5.6, 4.4), layout="constrained")
-    size = _mark_size(len(places))
+    size = mark_size(len(places))
     with look():
         axes = figure.add_subplot()
         if not groups:
@@ -82,7 +82,7 @@ def clouds(
     """
     if not sets:
         raise ValueError("There is no cloud to draw; pass a name and its points, such as {'data': x}.")
-    places = {name: _read(points, f"points of {name!r}") for name, points in sets.items()}
+    places = {name: read_points(points, f"points of {name!r}") for name, points in sets.items()}
     low, high = np.min([p.min(0) for p in places.values()], 0), np.max([p.max(0) for p in places.values()], 0)
     middle, reach = (low + high) / 2, 0.54 * max(float((high - low).max()), 1e-6)
     sizes = ", ".join(f"{name} with {len(cloud)} points" for name, cloud in places.items())
@@ -92,7 +92,7 @@ def clouds(
         panels = figure.subplots(1, len(places), sharex=True, sharey=True, squeeze=False)[0]
         for index, (axes, (name, cloud)) in enumerate(zip(panels, places.items(), strict=True)):
             colour = PALETTE[index % len(PALETTE)]
-            axes.scatter(cloud[:, 0], cloud[:, 1], s=_mark_size(len(cloud)), color=colour, alpha=0.5, linewidths=0)
+            axes.scatter(cloud[:, 0], cloud[:, 1], s=mark_size(len(cloud)), color=colour, alpha=0.5, linewidths=0)
             axes.set(title=name, xlabel=xlabel, ylabel=ylabel if index == 0 else "", aspect="equal")
             axes.set(xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] - reach, middle[1] + reach))
             axes.grid()
@@ -101,7 +101,7 @@ def clouds(
     return figure
 
 
-def _read(points: Tensor, what: str) -> NDArray[np.float64]:
+def read_points(points: Tensor, what: str) -> NDArray[np.float64]:
     if points.ndim != 2 or points.shape[1] != 2 or not len(points):
         raise ValueError(f"The {what} have shape {tuple(points.shape)}; pass (count, 2) with at least one point.")
     places = points.detach().cpu().double().numpy()
@@ -123,6 +123,6 @@ def _groups(labels: Tensor | None, classes: Sequence[str] | None, count: int) ->
     return {str(number) if classes is None else classes[number]: numbers == number for number in present}
 
 
-def _mark_size(count: int) -> float:
+def mark_size(count: int) -> float:
     """Area of a mark in square points: smaller the more there are."""
     return float(np.clip(12000 / count, 6, 24))

@@ -12,6 +12,7 @@ from bs4 import BeautifulSoup
 from lvmlib.authoring.course import Course
 from lvmlib.authoring.gallery import describe, run_labs
 from lvmlib.authoring.pages import FormulaError, render_page
+from lvmlib.show import Animation
 
 TINY = "00-tiny"
 GIF = "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
@@ -64,6 +65,14 @@ def test_a_picture_is_shown_with_its_words(notebook, kind: str) -> None:
     image = BeautifulSoup(render_page(notebook, "Tiny"), "html.parser").find("img", alt='a "dot"')
     assert image["src"] == f"data:{kind};base64,{GIF}"
     assert (image["width"], image["height"]) == ("20", "10")
+
+
+def test_an_animation_is_shown_and_may_be_the_cover(notebook) -> None:
+    animation = Animation(base64.b64decode(GIF), 'a "dot" that blinks')
+    notebook.cells[-1].outputs = [nbformat.v4.new_output("display_data", {"text/html": animation._repr_html_()})]
+    notebook.cells[-1].metadata["tags"] = ["cover"]
+    image = BeautifulSoup(render_page(notebook, "Tiny"), "html.parser").find("img", alt=animation.alt)
+    assert image["src"] == describe(TINY, notebook).picture == f"data:image/gif;base64,{GIF}"
 
 
 def test_the_cover_of_a_lab_is_the_picture_of_the_cell_tagged_so(notebook) -> None:

@@ -8,13 +8,15 @@ import json
 
 import nbformat
 import pytest
+import torch
 from PIL import Image
 
 from lvmlib.authoring.build import serialise
-from lvmlib.authoring.course import Course
+from lvmlib.authoring.course import Course, CourseError
 from lvmlib.authoring.leaks import find_leaks
-from lvmlib.authoring.pictures import pictures_of
+from lvmlib.authoring.pictures import picture_of, pictures_of
 from lvmlib.authoring.release import ReleaseError, make_release, release
+from lvmlib.show import Animation, gif
 
 TINY = "00-tiny"
 
@@ -153,3 +155,44 @@ def test_a_picture_that_is_no_longer_drawn_is_removed(tiny: Course) -> None:
     stale.write_bytes(b"")
     release(tiny, TINY)
     assert not stale.exists()
+
+
+def animated(frames: int = 3, side: int = 8, alt: str = 'A square "turns" white & stays.') -> Animation:
+    noise = torch.rand(frames, 1, side, side, generator=torch.Generator().manual_seed(0))
+    return gif(noise, scale=1, alt=alt)
+
+
+def show_in_line(animation: Animation):
+    def draw(notebook) -> None:
+        cell = next(cell for cell in notebook.cells if 'experiment("line")' in cell.source)
+        shown = {"text/html": animation._repr_html_(), "text/plain": repr(animation)}
+        cell.outputs = [nbformat.v4.new_output("display_data", shown)]
+
+    return draw
+
+
+def test_an_animation_leaves_the_file_it_was_with_words(tiny: Course) -> None:
+    change_solution(tiny, show_in_line(animated()))
+    release(tiny, TINY)
+    folder = tiny.pictures / TINY
+    assert sorted(path.name for path in folder.iterdir()) == ["alt.json", "line.gif"]
+    assert (folder / "line.gif").read_bytes() == animated().gif
+    assert json.loads((folder / "alt.json").read_text(encoding="utf-8")) == {"line.gif": animated().alt}
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<b>a table</b>",
+        '<img src="data:image/png;base64,AAAA" alt="not a GIF">',
+        f"<p>{animated()._repr_html_()}</p>",
+    ],
+)
+def test_other_html_is_no_picture(html: str) -> None:
+    assert picture_of(nbformat.v4.new_output("display_data", {"text/html": html})) is None
+
+
+def test_an_animation_that_is_too_large_to_ship_stops_the_release(tiny: Course) -> None:
+    change_solution(tiny, show_in_line(animated(frames=30, side=320)))
+    with pytest.raises(CourseError, match=r"line\.gif of experiment\('line'\) has 3\.\d MB and may have 2; draw fewer"):
+        release(tiny, TINY)

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from lvmlib.experiment import experiment, shipped
+from lvmlib.show import Animation, gif
 
 module = sys.modules["lvmlib.experiment"]  # as an attribute of lvmlib the name means the function
 
@@ -26,7 +27,9 @@ def shown(monkeypatch, tmp_path):
     names = ("map.png", "map-of-all.png", "pair-1.png", "pair-2.png")
     for name in names:
         Image.new("L", (60, 20)).save(folder / name)
-    (folder / "alt.json").write_text(json.dumps({name: f"the {name}" for name in names}))
+    gif(torch.eye(4).expand(2, 1, 4, 4)).save(folder / "film.gif")
+    words = {name: f"the {name}" for name in (*names, "film.gif")}
+    (folder / "alt.json").write_text(json.dumps(words))
     monkeypatch.setattr(module, "PICTURES", tmp_path)
     monkeypatch.setattr(module, "_makers", {})
     displayed = []
@@ -47,6 +50,13 @@ def test_a_missing_exercise_is_named_and_its_picture_shown(shown, capsys) -> Non
         unsolved()
     assert "needs `unsolved`, which is not written yet" in capsys.readouterr().out
     assert [(image.alt, image.width) for image in shown] == [("the map.png", 30)]
+
+
+def test_a_shipped_animation_moves(shown) -> None:
+    with experiment("film"):
+        unsolved()
+    ((path, alt),) = shipped("film")
+    assert shown == [Animation(path.read_bytes(), alt)]
 
 
 def test_pictures_of_an_experiment_are_told_from_those_of_another(shown) -> None:

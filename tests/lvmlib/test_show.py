@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import subprocess
 import sys
 
@@ -48,6 +49,11 @@ FIGURES = {
     "bars": lambda: show.bars({"rate": [3.0, 2.0]}),
     "scatter": lambda: show.scatter(torch.eye(2), torch.tensor([0, 1])),
     "clouds": lambda: show.clouds({"data": torch.eye(2), "samples": torch.zeros(3, 2)}),
+    "densities": lambda: show.densities({"data": torch.arange(9.0)}, {"D": torch.ones(2)}, torch.tensor([0.0, 8.0])),
+    "histograms": lambda: show.histograms({"clipped": torch.arange(-4.0, 5), "free": [1.0, 2.0]}, marks=(-4, 4)),
+    "landscape": lambda: show.landscape(
+        {"plane": lambda x: x[:, 0]}, points={"data": torch.eye(2)}, samples={"plane": torch.eye(2)}, arrows=True
+    ),
 }
 
 
@@ -237,6 +243,114 @@ def test_clouds_share_axes_that_hold_every_point():
     assert (low < points).all() and (points < high).all()
 
 
+def test_densities_have_an_area_of_one_and_curves_an_axis_of_their_own():
+    x = torch.linspace(-4, 4, 50)
+    samples = {"data": torch.randn(4000, generator=torch.Generator().manual_seed(0)), "samples": torch.rand(1000) + 1}
+    figure = show.densities(samples, {"D": torch.sigmoid(x), "optimum": torch.full((50,), 0.5)}, x)
+    left, right = figure.axes
+    outlines = [patch.get_data() for patch in left.patches if not patch.get_fill()]
+    areas = [float((outline.values * np.diff(outline.edges)).sum()) for outline in outlines]
+    assert areas == pytest.approx([1, 1])
+    assert [line.get_label() for line in right.lines] == ["D", "optimum"]
+    np.testing.assert_allclose(right.lines[0].get_xydata(), torch.stack([x, torch.sigmoid(x)], 1), rtol=1e-6)
+    assert right.get_ylim()[0] < 0 and right.get_ylim()[1] > 1
+    colours = {line.get_color() for line in right.lines} | {patch.get_edgecolor() for patch in left.patches}
+    assert len(colours) >= 4
+    assert "data, 4000 values" in figure.alt and "the curve D between 0.018 and 0.982" in figure.alt
+
+
+def test_densities_keep_given_ends_and_count_what_lies_outside():
+    figure = show.densities({"data": torch.arange(10.0)}, limits=(0.0, 5.0), highest=0.7)
+    (axes,) = figure.axes
+    assert axes.get_xlim() == (0.0, 5.0) and axes.get_ylim() == (0.0, 0.7)
+    outline = axes.patches[-1].get_data()
+    assert (outline.values * np.diff(outline.edges)).sum() == pytest.approx(0.6)
+
+
+def test_histograms_pile_up_at_the_marks():
+    values = {"clipped": torch.linspace(-3, 3, 600).clamp(-1, 1), "free": torch.linspace(-3, 3, 600).view(20, 30)}
+    figure = show.histograms(values, marks=(-1, 1), xlabel="weight")
+    clipped, free = figure.axes
+    heights = [axes.patches[0].get_data().values for axes in (clipped, free)]
+    assert [height.sum() for height in heights] == pytest.approx([100, 100])
+    assert heights[0][0] > 30 and heights[0][-1] > 30 and heights[1].max() < 3
+    assert [line.get_xdata()[0] for line in clipped.lines] == [-1, 1]
+    assert "clipped, 600 values between -1 and 1, 67 % of them at the marks -1, 1" in figure.alt
+    shared = show.histograms(values, limits=(-3, 3)).axes
+    assert shared[0].get_xlim() == shared[1].get_xlim()
+
+
+def arrows_of(axes) -> tuple[np.ndarray, np.ndarray]:
+    (quiver,) = [drawn for drawn in axes.collections if hasattr(drawn, "U")]
+    return quiver.XY, np.stack([quiver.U, quiver.V], 1)
+
+
+def test_landscape_draws_every_value_where_it_belongs():
+    figure = show.landscape({"both": lambda x: x[:, 0] + 10 * x[:, 1]}, reach=1.0, limits=(-11, 11))
+    panel, bar = figure.axes
+    contours = panel.collections[0]
+    for path, lower, upper in zip(contours.get_paths(), contours.levels[:-1], contours.levels[1:], strict=True):
+        heights = path.vertices @ [1, 10]
+        assert (heights > lower - 1e-3).all() and (heights < upper + 1e-3).all()
+    assert panel.get_xlim() == panel.get_ylim() == (-1, 1)
+    box = panel.get_window_extent()
+    assert box.width == pytest.approx(box.height)
+    assert bar.get_ylim() == (contours.levels[0], contours.levels[-1])
+
+
+def test_landscape_points_along_the_gradient_at_one_scale_for_all_panels():
+    x = torch.randn(500, 2, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    steep, gentle = lambda x: 3 * x[:, 0], lambda x: -x[:, 1]
+    with torch.no_grad():
+        figure = show.landscape({"steep": steep, "gentle": gentle}, samples={"steep": x, "gentle": x}, arrows=True)
+    panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
+    (places, right), (_, down) = arrows_of(panels["steep"]), arrows_of(panels["gentle"])
+    assert 60 <= len(places) <= 120 and {*map(tuple, places)} <= {*map(tuple, x.detach().double().numpy())}
+    assert np.ptp(right, 0).max() < 1e-6 and right[0, 0] > 0 and right[0, 1] == 0
+    assert down[0, 0] == 0 and down[0, 1] == pytest.approx(-right[0, 0] / 3)
+    assert "gradients of median norm 3" in figure.alt and "gradients of median norm 1" in figure.alt
+    assert x.grad is None
+
+
+def test_landscape_draws_no_arrow_where_there_is_no_gradient():
+    x = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [2.0, 1.0]])
+    (places, _) = arrows_of(
+        show.landscape({"hinge": lambda x: x[:, 0].relu()}, samples={"hinge": x}, arrows=True).axes[0]
+    )
+    assert places.tolist() == [[1, 0], [2, 1]]
+
+
+def test_landscape_shows_points_everywhere_and_samples_in_their_panel():
+    sets = {"data": torch.zeros(3, 2), "support": torch.ones(2, 2)}
+    functions = {name: lambda x: x[:, 0] for name in "abcd"}
+    figure = show.landscape(functions, points=sets, samples={"c": torch.zeros(7, 2)})
+    panels = [axes for axes in figure.axes if axes.get_title(loc="left")]
+    counts = [[len(drawn.get_offsets()) for drawn in axes.collections[1:]] for axes in panels]
+    assert counts == [[3, 2], [3, 2], [3, 2, 7], [3, 2]]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["data", "support", "samples"]
+    assert len({round(axes.get_position().y0, 6) for axes in panels}) == 2, "four panels stand in two rows"
+    assert len(figure.axes) == 8, "each has its own bar"
+
+
+def test_landscape_parts_its_colours_at_the_centre():
+    def colours(centre: float | None) -> list[tuple[float, ...]]:
+        contours = show.landscape({"": lambda x: 3 + x[:, 0]}, centre=centre).axes[0].collections[0]
+        return [tuple(contours.cmap(contours.norm(value))) for value in (2.0, 3.0, 4.0)]
+
+    low, middle, high = colours(3.0)
+    assert min(middle[:3]) > 0.9 and low != high
+    low, middle, high = colours(0.0)
+    assert middle[0] > middle[2] and high[0] > high[2], "all above the centre has the upper colour"
+    light = [sum(colour[:3]) for colour in colours(None)]
+    assert light == sorted(light), "without a centre, lighter is more"
+
+
+@pytest.mark.parametrize("level", [0.0, 5.0])
+def test_landscape_of_a_constant_has_no_arrows(level):
+    figure = show.landscape({"flat": lambda x: 0 * x[:, 0] + level}, samples={"flat": torch.eye(2)}, arrows=True)
+    assert len(figure.png()) > 1000 and len(arrows_of(figure.axes[0])[0]) == 0
+
+
 def frames_of(animation: show.Animation) -> list[np.ndarray]:
     return [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(Image.open(io.BytesIO(animation.gif)))]
 
@@ -250,6 +364,17 @@ def test_gif_shows_every_frame_for_its_time_and_loops():
     assert all(len(level) == 1 for level in levels), "grey stays grey"
     assert np.abs(np.concatenate(levels).astype(int) - [0, 76, 153, 255]).max() <= 2
     assert levels[0] == 0 and levels[-1] == 255
+
+
+def test_gif_lays_several_images_side_by_side_in_every_frame():
+    frames = torch.stack([flat(*[shade + number / 10 for number in range(6)]) for shade in (0.1, 0.4)])
+    shown = show.gif(frames, columns=3, scale=1).gif
+    drawn = [np.asarray(f.convert("L")) for f in ImageSequence.Iterator(Image.open(io.BytesIO(shown)))]
+    assert [frame.shape for frame in drawn] == [(2 * 4 + 1, 3 * 6 + 2)] * 2
+    assert all(frame[:, 6].min() == 255 and frame[4].min() == 255 for frame in drawn)
+    corners = [[int(frame[5 * row, 7 * column]) for row in range(2) for column in range(3)] for frame in drawn]
+    for shade, levels in zip((0.1, 0.4), corners, strict=True):
+        assert levels == pytest.approx([255 * (shade + number / 10) for number in range(6)], abs=3)
 
 
 def test_gif_keeps_colours():
@@ -285,6 +410,9 @@ def test_saving_writes_what_is_shown(tmp_path):
         figure.save(tmp_path / "grid.pdf")
     with pytest.raises(ValueError, match=r"moves\.png does not end in \.gif"):
         animation.save(tmp_path / "moves.png")
+
+
+NAN = float("nan")
 
 
 def nan_in_one_of_three() -> torch.Tensor:
@@ -328,6 +456,35 @@ FAILURES = {
     "a class without a name": (lambda: show.scatter(torch.eye(2), torch.tensor([0, 5]), ["a"]), "from 0 to 5 and 1"),
     "no clouds": (lambda: show.clouds({}), "There is no cloud"),
     "a cloud in space": (lambda: show.clouds({"data": torch.zeros(4, 3)}), "points of 'data' have shape"),
+    "no numbers": (lambda: show.densities({}), r"nothing to draw; pass a name and its numbers, such as \{'data': x\}"),
+    "an empty density": (lambda: show.densities({"data": torch.zeros(0)}), "'data' holds no numbers"),
+    "a density of nan": (lambda: show.densities({"a": torch.tensor([0.0, NAN])}), "1 of 2 numbers of 'a' are NaN"),
+    "curves nowhere": (lambda: show.densities({"a": torch.ones(2)}, {"D": torch.ones(2)}), "curves and no x"),
+    "a short curve": (
+        lambda: show.densities({"a": torch.ones(2)}, {"D": torch.ones(2)}, torch.ones(3)),
+        "The curve 'D' holds 2 values and x 3",
+    ),
+    "no weights": (lambda: show.histograms({}), r"such as \{'weights': w\}"),
+    "infinite weights": (lambda: show.histograms({"w": [1.0, -math.inf]}), "1 of 2 numbers of 'w' are NaN or infinite"),
+    "no function": (lambda: show.landscape({}), "There is no function to draw"),
+    "samples of no panel": (
+        lambda: show.landscape({"a": lambda x: x[:, 0]}, samples={"b": torch.eye(2)}),
+        "samples for the panel 'b'; the panels are a",
+    ),
+    "two values a point": (lambda: show.landscape({"a": lambda x: x}), r"'a' returned shape \(10201, 2\) for points"),
+    "a function of nan": (lambda: show.landscape({"a": lambda x: x[:, 0].log()}), "'a' is NaN or infinite somewhere"),
+    "a function without gradient": (
+        lambda: show.landscape({"a": lambda x: x[:, 0].detach()}, samples={"a": torch.eye(2)}, arrows=True),
+        "'a' has no gradient in its points; leave out detach",
+    ),
+    "a gradient of nan": (
+        lambda: show.landscape({"a": lambda x: x[:, 0].abs().sqrt()}, samples={"a": torch.zeros(1, 2)}, arrows=True),
+        "The gradient of 'a' is NaN or infinite at some of its samples",
+    ),
+    "a landscape's points": (
+        lambda: show.landscape({"a": lambda x: x[:, 0]}, points={"data": torch.zeros(4, 3)}),
+        "points of 'data' have shape",
+    ),
     "no frames": (lambda: show.gif([]), "There are no frames"),
     "figures of two sizes": (lambda: show.gif([show.grid(flat(0)), show.grid(flat(0, 1))]), "needs one size"),
 }

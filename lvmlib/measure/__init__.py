@@ -1,0 +1,39 @@
+"""How good what a model generates is: modes covered, digits recognised, distances between sets of images.
+
+What a measure needs is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lvmlib.measure.digits import Recognised, recognised
+    from lvmlib.measure.frechet import Estimate, frechet_distance
+    from lvmlib.measure.modes import ModeCoverage, mode_coverage
+    from lvmlib.measure.neighbours import nearest
+
+_MODULES = {
+    "Estimate": "frechet",
+    "ModeCoverage": "modes",
+    "Recognised": "digits",
+    "frechet_distance": "frechet",
+    "mode_coverage": "modes",
+    "nearest": "neighbours",
+    "recognised": "digits",
+}
+
+__all__ = [
+    "Estimate", "ModeCoverage", "Recognised", "frechet_distance", "mode_coverage", "nearest", "recognised",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
