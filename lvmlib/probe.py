@@ -119,6 +119,21 @@ class Ask:
         for name, gradient in zip(wrt, gradients, strict=True):
             self.record(question, f"gradient of {name}", gradient, rtol, atol)
 
+    def call(self, question: str, arguments: Mapping[str, Any], *, returns: type = Tensor) -> Tensor | None:
+        """Call the student's function once, where the call itself does something: a step of training, say.
+
+        Tensors are passed as copies, everything else as it is.
+
+        Returns:
+            What it returned, or None where it raised or broke its promise, which is then a fault of the question.
+        """
+        passed = {name: _fresh(value, False) for name, value in arguments.items()}
+        value = self._number(question, self.attempt(question, self.function, *passed.values()), returns)
+        fault = _side_effect(arguments, passed)
+        if fault:
+            self.answers.faults.setdefault(question, fault)
+        return value
+
     def attempt(
         self,
         question: str,

@@ -5,13 +5,21 @@ Many networks are right, so nothing here compares with an oracle.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from lvmlib.probe import Answers, Ask, Draw, is_plain
+from lvmlib.exercises.built_networks import (
+    about_building,
+    build_anew,
+    note_learning,
+    refuse_change,
+    refuse_unusual,
+    sees_everything,
+)
+from lvmlib.probe import Answers, Ask, Draw
 
 BATCH = 16
 SINGLES = 4
@@ -53,28 +61,13 @@ def ask_pair(ask: Ask, size: Size) -> None:
     ask.attempt(size.question, _ask_loud, ask, size, *pair)
 
 
-def _build(ask: Ask, size: Size) -> tuple[nn.Module, nn.Module]:
-    """The pair, built twice to see whether it is new each time, with weights moved off any special start."""
-    pairs, streams = [], []
-    for seed in (1, 2):
-        torch.default_generator.manual_seed(seed)
-        pairs.append(_as_modules(ask.function(*size)))
-        streams.append(torch.get_rng_state())
-    _note(ask, size, "seeds torch", torch.equal(*streams))
-    _note(ask, size, "same objects", any(one is other for one, other in zip(*pairs, strict=True)))
-    pair = nn.ModuleList(pairs[0]).eval()
-    with torch.no_grad():
-        for parameter in pair.parameters():
-            scale = parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.1
-            parameter.add_(scale * ask.draw.uniform(*parameter.shape).to(parameter))
-    return pairs[0]
+def _build(ask: Ask, size: Size) -> tuple[nn.Module, ...]:
+    return build_anew(ask, size.question, lambda: _as_modules(ask.function(*size)))
 
 
 def _as_modules(pair: object) -> tuple[nn.Module, nn.Module]:
     if not isinstance(pair, Sequence) or len(pair) != 2 or not all(isinstance(part, nn.Module) for part in pair):
         raise TypeError("build_vae should return two torch.nn.Module objects, (encoder, decoder)")
-    if any(isinstance(parameter, nn.UninitializedParameter) for part in pair for parameter in part.parameters()):
-        raise TypeError("a lazy layer has no weights yet; give every layer its number of inputs")
     return pair[0], pair[1]
 
 
@@ -90,13 +83,8 @@ def _run(encoder: nn.Module, decoder: nn.Module, x: Tensor, z: Tensor) -> dict[s
         raise TypeError("encoder(x) should return the pair (mean, log_var), not one tensor")
     mean, log_var = code
     outputs = {"mean": mean, "log_var": log_var, "logits": decoder(z)}
-    for name, output in outputs.items():
-        if type(output) is not Tensor or not is_plain(output):
-            raise TypeError(f"{name} should be an ordinary dense tensor, not {type(output).__name__}")
-    if not (torch.equal(before[0], x) and torch.equal(before[1], z)):
-        raise ValueError(
-            "a network changed its input in place; in-place activations are safe after the first layer only"
-        )
+    refuse_unusual(outputs)
+    refuse_change(before, (x, z))
     return outputs
 
 
@@ -136,41 +124,13 @@ def _ask_gradients(ask: Ask, size: Size, encoder: nn.Module, decoder: nn.Module)
             loss = (output * weight).sum()
             (arrived,) = torch.autograd.grad(loss, source, retain_graph=True, allow_unused=True, materialize_grads=True)
         ask.record(size.question, f"gradient of {name}", arrived.abs().sum(0))
-    for module, names in ((encoder, ("mean", "log_var")), (decoder, ("logits",))):
-        used = {id(leaf) for name in names for leaf in _leaves(outputs[name])} - {id(x), id(z)}
-        registered = {id(parameter) for parameter in module.parameters()}
-        part = "encoder" if module is encoder else "decoder"
-        _note(ask, size, f"{part} hides weights", bool(used - registered))
-        idle = [parameter for parameter in module.parameters() if id(parameter) not in used]
-        _note(ask, size, f"{part} blocks gradients", _matters(idle, lambda: _run(encoder, decoder, x, z), names))
+    for part, module, names in (("encoder", encoder, ("mean", "log_var")), ("decoder", decoder, ("logits",))):
 
+        def run(names: Sequence[str] = names) -> list[Tensor]:
+            outputs = _run(encoder, decoder, x, z)
+            return [outputs[name] for name in names]
 
-def _leaves(output: Tensor) -> Iterator[Tensor]:
-    """The tensors at which the graph of an output ends."""
-    waiting, seen = [output.grad_fn], set()
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if hasattr(node, "variable"):
-            yield node.variable
-        waiting.extend(following for following, _ in node.next_functions)
-
-
-def _matters(weights: list[nn.Parameter], run: Callable[[], dict[str, Tensor]], names: Sequence[str]) -> bool:
-    """Whether outputs depend on weights to which they send no gradient."""
-    if not weights:
-        return False
-    kept = [weight.detach().clone() for weight in weights]
-    before = run()
-    with torch.no_grad():
-        for weight in weights:
-            weight.add_(0.1)
-        after = run()
-        for weight, value in zip(weights, kept, strict=True):
-            weight.copy_(value)
-    return any(not torch.equal(before[name], after[name]) for name in names)
+        note_learning(ask, size.question, part, module, run, (x, z))
 
 
 def _ask_loud(ask: Ask, size: Size, encoder: nn.Module, decoder: nn.Module) -> None:
@@ -180,10 +140,6 @@ def _ask_loud(ask: Ask, size: Size, encoder: nn.Module, decoder: nn.Module) -> N
             parameter.mul_(LOUDNESS)
     x, z = _inputs(ask, size)
     _record(ask, size, _run(encoder, decoder, x, LOUDNESS * z), "loud")
-
-
-def _note(ask: Ask, size: Size, quantity: str, found: bool) -> None:
-    ask.record(size.question, quantity, torch.tensor(found))
 
 
 def law(answers: Answers, seed: int) -> str | None:
@@ -241,21 +197,7 @@ def _about_numbers(answers: Answers, asked: list[Size]) -> str | None:
 
 
 def _about_building(answers: Answers, asked: list[Size]) -> str | None:
-    sentences = {
-        "same objects": "two calls return the same networks; build new ones in every call",
-        "seeds torch": "build_vae seeds torch's random numbers; leave them to whoever calls it",
-        "encoder hides weights": "the encoder uses weights that encoder.parameters() does not list, so no optimizer "
-        "trains them; keep layers as attributes or in nn.Sequential or nn.ModuleList",
-        "decoder hides weights": "the decoder uses weights that decoder.parameters() does not list, so no optimizer "
-        "trains them; keep layers as attributes or in nn.Sequential or nn.ModuleList",
-        "encoder blocks gradients": "no gradient reaches some weights of the encoder: something is detached or frozen",
-        "decoder blocks gradients": "no gradient reaches some weights of the decoder: something is detached or frozen",
-    }
-    for size in asked:
-        for quantity, sentence in sentences.items():
-            if _answer(answers, size, quantity):
-                return sentence
-    return None
+    return about_building(answers, [size.question for size in asked], "build_vae", ("encoder", "decoder"))
 
 
 def _about_constants(answers: Answers, asked: list[Size]) -> str | None:
@@ -295,17 +237,12 @@ def _about_use(answers: Answers, asked: list[Size]) -> str | None:
                 return f"no gradient reaches some units of z, so the encoder cannot learn from them ({size.question})"
     for name in ("mean", "log_var"):
         # In one size alone it may be a small network whose few units happen to be dead.
-        blind = [size for size in asked if not _sees_everything(_answer(answers, size, f"gradient of {name}"))]
+        blind = [size for size in asked if not sees_everything(_answer(answers, size, f"gradient of {name}"))]
         if len(blind) > 1:
             return f"{name} does not depend on some part or channel of the image ({blind[0].question})"
     if all(_is_affine(answers, size) for size in asked):
         return "log_var is computed from mean, or mean from log_var; each needs weights of its own"
     return None
-
-
-def _sees_everything(arrived: Tensor) -> bool:
-    """Whether a gradient, shape (channel, height, width), reaches the four quarters of every channel."""
-    return all(part.any() for channel in arrived for half in channel.chunk(2, 0) for part in half.chunk(2, 1))
 
 
 def _is_affine(answers: Answers, size: Size) -> bool:
