@@ -1,13 +1,25 @@
-"""Networks that the labs build upon and do not ask for: convolutional encoders and decoders, a Gaussian decoder."""
+"""Networks that the labs build upon and do not ask for: encoders and decoders, the two players of a GAN."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
-__all__ = ["ConvolutionalEncoder", "GaussianDecoder", "convolutional_decoder"]
+__all__ = [
+    "ConvolutionalEncoder",
+    "GaussianDecoder",
+    "convolutional_decoder",
+    "load_generator",
+    "mlp_discriminator",
+    "mlp_generator",
+]
+
+_WEIGHTS = Path(__file__).parent / "weights"
 
 _REDUCTION = 8
 """Three stages, each of which halves the height and the width."""
@@ -113,6 +125,103 @@ class GaussianDecoder(nn.Module):
         step, whatever its gradient.
         """
         return [{"params": self.mean.parameters(), "lr": lr}, {"params": [self.log_var], "lr": 10 * lr}]
+
+
+def mlp_generator(latent: int, shape: tuple[int, ...] = (1, 28, 28)) -> nn.Sequential:
+    """Codes to images: two hidden layers of 256 and 512 units with batch normalisation.
+
+    In train mode the images of a batch depend on one another; call `.eval()` before you look at samples.
+
+    Args:
+        latent: Length of a code.
+        shape: Of one image: channels, height, width.
+
+    Returns:
+        A network from standard normal codes (batch, latent) to images (batch, *shape) in [0, 1].
+    """
+    return nn.Sequential(
+        *_normalised_linear(latent, 256),
+        *_normalised_linear(256, 512),
+        nn.Linear(512, math.prod(shape)),
+        nn.Sigmoid(),
+        nn.Unflatten(1, shape),
+    )
+
+
+def mlp_discriminator(shape: tuple[int, ...] = (1, 28, 28), *, spectral: bool) -> nn.Sequential:
+    """Images to one number each: two hidden layers of 512 and 256 units, without batch normalisation.
+
+    With `spectral`, every weight is divided by its largest singular value (Miyato et al., *Spectral Normalization for
+    Generative Adversarial Networks*, 2018, equation 8) and the logits are multiplied by 4, so that they change by at
+    most 4 where the image moves by a Euclidean distance of 1. At a slope of 1 the logits stay so near to 0 that the
+    generator learns slowly.
+
+    Args:
+        shape: Of one image: channels, height, width.
+        spectral: True for the discriminator of a GAN; False for a Wasserstein critic, which is bounded by clipping or
+            by a penalty.
+
+    Returns:
+        A network from images (batch, *shape) to logits or scores (batch,).
+    """
+    bounded = spectral_norm if spectral else _as_it_is
+    return nn.Sequential(
+        nn.Flatten(),
+        bounded(nn.Linear(math.prod(shape), 512)),
+        nn.LeakyReLU(0.2),
+        bounded(nn.Linear(512, 256)),
+        nn.LeakyReLU(0.2),
+        bounded(nn.Linear(256, 1)),
+        *([_Times(4.0)] if spectral else []),
+        nn.Flatten(0),
+    )
+
+
+def load_generator(name: str) -> nn.Sequential:
+    """A generator of digits that was trained on all of MNIST, in evaluation mode on the profile's device.
+
+    Its parameters take no gradient; its codes may. Their length is `generator[0].in_features`.
+
+    Args:
+        name: `"gan"` or `"wgan-gp"`, the models of labs 01 and 02 after a longer training.
+
+    Raises:
+        ValueError: There is no generator of that name.
+    """
+    from safetensors.torch import load_file
+
+    from lvmlib.profile import profile
+
+    stored = {path.stem.removeprefix("generator-"): path for path in sorted(_WEIGHTS.glob("generator-*.safetensors"))}
+    if name not in stored:
+        raise ValueError(f"There is no generator {name!r}; there is {', '.join(map(repr, stored))}.")
+    weights = load_file(stored[name])
+    generator = mlp_generator(weights["0.weight"].shape[1])
+    generator.load_state_dict(weights)
+    return generator.requires_grad_(False).eval().to(profile.device)
+
+
+class _Times(nn.Module):
+    """Multiplication by a constant."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.factor * x
+
+    def extra_repr(self) -> str:
+        return f"{self.factor:g}"
+
+
+def _as_it_is(module: nn.Module) -> nn.Module:
+    return module
+
+
+def _normalised_linear(inputs: int, outputs: int) -> list[nn.Module]:
+    # the shift of the normalisation takes the place of the bias
+    return [nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU()]
 
 
 def _coarse(height: int, width: int, features: int) -> tuple[int, int]:
