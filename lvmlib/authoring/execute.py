@@ -85,7 +85,7 @@ def clean_outputs(notebook: NotebookNode) -> None:
         count += _runs(cell)
         cell.execution_count = count if _runs(cell) else None
         cell.metadata.pop("execution", None)
-        cell.outputs = [_clean(output, count) for output in cell.outputs if _is_worth_keeping(output)]
+        cell.outputs = _joined([_clean(output, count) for output in cell.outputs if _is_worth_keeping(output)])
 
 
 def _runs(cell: NotebookNode) -> bool:
@@ -126,6 +126,18 @@ def _warnings(notebook: NotebookNode) -> list[str]:
 
 def _is_worth_keeping(output: NotebookNode) -> bool:
     return WIDGET not in output.get("data", {}) and output.get("name") != "stderr"
+
+
+def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Pieces of one stream that follow one another as one: where a kernel cuts it depends on the clock."""
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        last = joined[-1] if joined else {}
+        if output.output_type == "stream" and last.get("name") == output.name:
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def _clean(output: NotebookNode, count: int) -> NotebookNode:

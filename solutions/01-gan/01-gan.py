@@ -18,7 +18,7 @@
 # **How the exercises work.** Replace `raise NotImplementedError` by your code, run the cell, then run the check below
 # it. A check prints one line: `✓`, or `✗` with a sentence that tells you what is wrong. Experiments come right after the
 # exercises that they need. If you are stuck, open a hint or read on: an experiment whose exercise is missing shows you
-# the picture that it would have drawn.
+# the picture that it would have drawn. ●○○ is core, ●●○ takes more thought.
 
 # %%
 if "google.colab" in str(get_ipython()):
@@ -27,6 +27,7 @@ import lvmlib; lvmlib.setup()
 
 # %%
 import copy
+import math
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +44,7 @@ device = profile.device
 # %% [markdown]
 # ## Conventions
 #
-# The first three lines and the last hold in all labs.
+# Observations, codes and logits are written so in all labs; players and fakes belong to this one and the next.
 #
 # | In the text | In the code | Meaning |
 # |---|---|---|
@@ -60,7 +61,8 @@ device = profile.device
 # ## 1 · A game, and its best move
 #
 # A coin decides whether you are shown an observation $x$ from the data, with density $p$, or one from a generator, with
-# density $q$. You say how probable it is that $x$ is real. Goodfellow et al. (2014) score you by
+# density $q$. You say how probable it is that $x$ is real. Goodfellow et al. (2014) score you by the expected logarithm of what you gave to the
+# truth, once for each side of the coin:
 #
 # $$V(D,G)=\mathbb E_{x\sim p}\left[\log D(x)\right]+\mathbb E_{x\sim q}\left[\log\big(1-D(x)\big)\right].$$
 #
@@ -165,8 +167,8 @@ with experiment("value-of-a-shift"):
     )
 
 # %% [markdown]
-# From a shift of about 5 on, the curve is flat. The best discriminator is always right there, however far away the generator
-# is, and a flat curve has no gradient. Keep this picture in mind; Lab 02 begins with it.
+# From a shift of about 6 on, the curve is as good as flat. The best discriminator is always right there, however far away the generator
+# is, and a flat curve has no gradient. Keep this picture in mind; lab 02 begins with it.
 
 # %% [markdown]
 # ## 2 · Two losses that stay right
@@ -223,7 +225,9 @@ check("discriminator-loss", discriminator_loss)
 #
 # Both are lowest when the discriminator is fooled. They differ in *where they push*.
 #
-# ### Exercise 4 · `generator-loss` · 2 points · ●○○ · 6 minutes
+# ### Exercise 4 · `generator-loss` · 1 point · ●○○ · 5 minutes
+#
+# Write both, and let `saturating` choose.
 
 # %% exercise="generator-loss"
 def generator_loss(fake_logits: Tensor, saturating: bool) -> Tensor:
@@ -242,7 +246,7 @@ def generator_loss(fake_logits: Tensor, saturating: bool) -> Tensor:
     return F.softplus(-fake_logits).mean()
     ### END SOLUTION
 
-# %% test="generator-loss" points=2
+# %% test="generator-loss" points=1
 check("generator-loss", generator_loss)
 
 # %% [markdown]
@@ -286,11 +290,12 @@ with experiment("where-they-push"):
 #
 # ### Exercise 5 · `discriminator-step` · 3 points · ●●○ · 12 minutes
 #
-# One turn of the discriminator, with your `discriminator_loss`.
+# One turn of the discriminator, with your `discriminator_loss`. Give it the real ones and the fakes as two batches, one after the other: where
+# a network normalises over the batch, mixing the two would be another game.
 #
 # <details><summary>Hint: in what order?</summary>
-# Draw the fakes; compute the loss; clear the gradients; <code>backward()</code>; one <code>optimizer.step()</code> for both terms
-# together; return the loss.
+# Both terms of the loss belong to one turn, so there is one <code>backward()</code> and one <code>optimizer.step()</code>. What has to be
+# cleared before, and what is to be returned?
 # </details>
 
 # %% exercise="discriminator-step"
@@ -361,12 +366,13 @@ check("generator-step", generator_step)
 def train_gan(
     name,
     real,
-    generator,
     discriminator,
+    generator,
     *,
     latent,
     epochs,
-    lr,
+    discriminator_lr,
+    generator_lr,
     betas=(0.5, 0.999),
     batch_size=64,
     generator_turns=1,
@@ -375,42 +381,37 @@ def train_gan(
     validate=None,
     on_epoch=None,
 ):
-    """Let two networks play; returns the history. `lr` is a pair: the generator's, the discriminator's.
+    """Let two networks play; returns the history.
 
     Curves and pictures go to runs/01-gan/NAME for TensorBoard.
     """
-    networks = (generator.to(device).train(), discriminator.to(device).train())
-    optimizers = [
-        torch.optim.Adam(network.parameters(), rate, betas, fused=True)
-        for network, rate in zip(networks, lr)
-    ]
     loader = batches(real, batch_size, drop_last=True, device=device)
     steps = epochs * len(loader)
+
+    def optimizer_of(network, lr):
+        return torch.optim.Adam(network.to(device).train().parameters(), lr, betas, fused=True)
+
+    discriminator_optimizer = optimizer_of(discriminator, discriminator_lr)
+    generator_optimizer = optimizer_of(generator, generator_lr)
     schedules = [
         torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1, 2 - 2 * step / steps))
-        for optimizer in optimizers
+        for optimizer in (discriminator_optimizer, generator_optimizer)
         if decay
     ]
 
     def step(x: Tensor) -> dict[str, Tensor]:
         z = torch.randn(len(x), latent, device=device)
-        losses = {"discriminator": discriminator_step(*networks[::-1], optimizers[1], x, z)}
+        d_loss = discriminator_step(discriminator, generator, discriminator_optimizer, x, z)
         for _ in range(generator_turns):
             z = torch.randn(len(x), latent, device=device)
-            losses["generator"] = generator_step(*networks[::-1], optimizers[0], z)
+            g_loss = generator_step(discriminator, generator, generator_optimizer, z)
         for schedule in schedules:
             schedule.step()
         after_turns()
-        return losses
+        return {"discriminator": d_loss, "generator": g_loss}
 
-    return fit(
-        step,
-        loader,
-        epochs=epochs,
-        validate=validate,
-        on_epoch=on_epoch,
-        log=f"runs/01-gan/{name}",
-    )
+    log = f"runs/01-gan/{name}"
+    return fit(step, loader, epochs=epochs, validate=validate, on_epoch=on_epoch, log=log)
 
 # %% [markdown]
 # ### Experiment · One dimension
@@ -458,7 +459,7 @@ def against_the_optimum(generator, discriminator, title: str):
 
 # %% tags=["experiment"]
 with experiment("one-dimension"):
-    cfg = profile(
+    line_cfg = profile(
         smoke=dict(points=2560, turns=20, epochs=1),
         cpu=dict(points=25600, turns=300, epochs=7),
         full=dict(points=25600, turns=300, epochs=15),
@@ -467,27 +468,28 @@ with experiment("one-dimension"):
     generator = mlp(1, 1, 64, nn.Tanh).to(device)
     first, discriminator = (scalar_discriminator(1, 64, nn.Tanh).to(device) for _ in range(2))
     optimizer = torch.optim.Adam(first.parameters(), 5e-3)
-    for _ in range(cfg.turns):
+    for _ in range(line_cfg.turns):
         x, z = two_modes.sample(256), torch.randn(256, 1, device=device)
         discriminator_step(first, generator, optimizer, x, z)
     start = against_the_optimum(generator, first, "The start: fakes in the middle…")
-    points = two_modes.sample(cfg.points)
+    points = two_modes.sample(line_cfg.points)
     train_gan(
         "one-dimension",
         points,
-        generator,
         discriminator,
+        generator,
         latent=1,
-        epochs=cfg.epochs,
-        lr=(1e-3, 2e-3),
+        epochs=line_cfg.epochs,
+        discriminator_lr=2e-3,
+        generator_lr=1e-3,
         batch_size=256,
     )
     display(start)
     display(against_the_optimum(generator, discriminator, "…and the end: fakes where the data are"))
 
 # %% [markdown]
-# At the start the network comes close to $D^*$ where there are samples to learn from, and does as it likes elsewhere. At the end $D$ is about
-# ½ wherever there are data: nothing is left to see. (In the gap neither density has much to say, and neither does ½.)
+# At the start the network comes close to $D^*$. At the end it says about ½ wherever there are data, and “fake” in the gap, where only a few stray
+# fakes lie. The optimal answer still wiggles around ½: the fakes are not bell curves, only heaps of about the right place and width.
 #
 # ### Experiment · A generator that is hopeless
 #
@@ -523,8 +525,8 @@ with experiment("hopeless-generator"):
     )
 
 # %% [markdown]
-# With the loss of the game itself, a perfect discriminator teaches nothing: the flat end of section 1 again. The
-# non-saturating loss keeps pushing. It is another objective, though, and no longer the divergence of exercise 2; in
+# At first both gradients grow: a discriminator that knows nothing has nothing to teach. But the better it gets, the less comes through the loss of the game
+# itself, in the end nothing: the flat part of section 1 again. The non-saturating loss keeps pushing. It is another objective, though, and no longer the divergence of exercise 2; in
 # practice everybody takes it.
 
 # %% [markdown]
@@ -537,8 +539,8 @@ with experiment("hopeless-generator"):
 # Two runs, equal in everything but one number: in the first the generator has one turn for every turn of the
 # discriminator, in the second it has **five**. Every 100 steps we count
 #
-# - **modes covered**: on how many of the eight there are samples, and
-# - **high-quality samples**: how many of the samples lie within three standard deviations of a mode.
+# - **high-quality samples**: what share of the samples lies within three standard deviations of a mode, and
+# - **modes covered**: at how many of the eight there are high-quality samples – at least a tenth of what would be its fair share.
 #
 # **Before you run it, guess** how the losses will differ.
 
@@ -562,11 +564,12 @@ def play_on_ring(name: str, generator_turns: int, epochs: int, points: int):
     history = train_gan(
         name,
         eight.sample(points),
-        generator,
         discriminator,
+        generator,
         latent=2,
         epochs=epochs,
-        lr=(1e-3, 2e-3),
+        discriminator_lr=2e-3,
+        generator_lr=1e-3,
         batch_size=256,
         generator_turns=generator_turns,
         validate=count_modes,
@@ -575,7 +578,7 @@ def play_on_ring(name: str, generator_turns: int, epochs: int, points: int):
 
 # %% tags=["experiment"]
 with experiment("ring"):
-    cfg = profile(
+    ring_cfg = profile(
         smoke=dict(epochs=2, points=1280),
         cpu=dict(epochs=12, points=25600),
         full=dict(epochs=40, points=25600),
@@ -583,10 +586,10 @@ with experiment("ring"):
     runs = {}
     for name, generator_turns in {"one turn": 1, "five turns": 5}.items():
         seed_all(2)
-        runs[name] = play_on_ring(name, generator_turns, cfg.epochs, cfg.points)
+        runs[name] = play_on_ring(name, generator_turns, ring_cfg.epochs, ring_cfg.points)
     histories = {name: history for name, (history, _) in runs.items()}
     films = {name: film for name, (_, film) in runs.items()}
-    steps = [cfg.points // 256 * (epoch + 1) for epoch in range(cfg.epochs)]
+    steps = [ring_cfg.points // 256 * (epoch + 1) for epoch in range(ring_cfg.epochs)]
     for what in ("modes covered", "high-quality samples"):
         series = {name: history[what] for name, history in histories.items()}
         display(show.curves(series, x=steps, xlabel="steps", ylabel=what, title=f"Ring: {what}"))
@@ -605,20 +608,22 @@ with experiment("ring-film"):
             label="logit",
             title=f"After {steps[epoch]} steps",
         )
-        for epoch in range(cfg.epochs)
+        for epoch in range(ring_cfg.epochs)
     ]
     display(show.gif(frames, seconds=0.7 * len(frames)))
     display(frames[-1])
 
 # %% [markdown]
-# An arrow shows where a fake is pushed: up the discriminator's hill. On the left the fakes are spread over all eight hills, and
-# the hills flatten. On the right all of them sit in nearly one spot and get the same arrow. The discriminator learns that this spot
+# An arrow shows where a fake is pushed: up the discriminator's hill, the longer the harder. On the left the fakes are spread over all eight hills. On
+# the right all of them sit in nearly one spot, on one slope. The discriminator learns that this spot
 # is fake, the hill moves, and the whole flock flies after it, from mode to mode, for ever. This is *mode collapse*.
 
 # %% tags=["experiment"]
 with experiment("ring-losses"):
     for player in ("discriminator", "generator"):
         series = {name: history[player] for name, history in histories.items()}
+        if player == "discriminator":
+            series["log 4"] = [math.log(4)] * len(steps)
         display(
             show.curves(
                 series, x=steps, xlabel="steps", ylabel="nats", title=f"Ring: the {player}'s loss"
@@ -627,12 +632,13 @@ with experiment("ring-losses"):
 
 # %% [markdown]
 # Would you have seen it from these curves? The collapsed run has the *lower* loss of the generator, and its discriminator's loss is
-# close to $\log4=1.386$, the value at $p=q$. From the losses alone you would have picked the wrong run.
+# closer to $\log4$, the value at $p=q$. From the losses alone you would have picked the wrong run.
 #
-# ### Question 1 · `not-won` · 2 points
+# ### Question 1 · `not-won` · 2 points · 6 minutes
 #
-# By exercise 2 the game is won, $p=q$, if its value against the best discriminator is $-\log4$. In its first steps nearly every GAN shows a
-# discriminator's loss of $\log 4$, and the collapsed run above shows it after a thousand. Why does neither mean that the game is won?
+# By exercise 2 the game is won, $p=q$, if its value against the best discriminator is $-\log4$. A discriminator with $l=0$ everywhere, which knows
+# nothing yet, has a loss of $\log 4$ against every generator; the collapsed run above shows nearly the same after a thousand steps. Why does neither mean
+# that the game is won?
 
 # %% [markdown] think="not-won" points=2
 # Your answer to *not-won*: give a reason for each of the two.
@@ -641,14 +647,14 @@ with experiment("ring-losses"):
 # V(D, G) = −log 4 says p = q **only for the optimal discriminator** of the current generator. The loss that one sees is that of the current discriminator (1 point for
 # this idea, in whatever words).
 #
-# First ten steps: an untrained discriminator gives l ≈ 0 everywhere and pays log 4 against *any* generator. After a thousand steps: a discriminator that is too weak (small,
+# At the start: a discriminator that knows nothing gives l = 0 everywhere and pays log 4 against *any* generator. After a thousand steps: a discriminator that is too weak (small,
 # badly trained, learning rate too low or too high, too strongly regularised) cannot tell the two apart although p ≠ q; or it was fooled for the moment, as in the collapsing run where the loss passes log 4
 # whenever the flock has just moved; or the mean hides one part above and one below. (1 point for one valid reason each side of this; a check such as
 # "train a fresh discriminator against the frozen generator" earns the point as well.)
 # ### END MARK SCHEME
 
 # %% [markdown]
-# ### Question 2 · `seeing-collapse` · 2 points
+# ### Question 2 · `seeing-collapse` · 2 points · 5 minutes
 #
 # For a ring you could count modes. For images nobody gives you the modes.
 
@@ -709,7 +715,8 @@ check("conv-transpose-size", conv_transpose_size)
 # ### Exercise 8 · `build-generator` · 2 points · ●●○ · 12 minutes
 #
 # From codes `(batch, latent)` to images `(batch, channels, 28, 28)`. A plan that works: $1\to7\to14\to28$ pixels, with `2 * width`, then `width`, then
-# `channels` channels; BatchNorm and ReLU after each but the last.
+# `channels` channels; BatchNorm and ReLU after each but the last. The plan is yours, though: the check asks for shapes, the range of the pixels, that every number of a code
+# matters, and that `width` makes it larger.
 #
 # Our images lie in [0, 1], so the last layer is a **sigmoid**. (The paper has tanh, for images in [−1, 1]. Taking tanh with images in
 # [0, 1] is a popular mistake: the discriminator then knows every fake by its negative pixels.)
@@ -754,7 +761,8 @@ check("build-generator", build_generator)
 # %% [markdown]
 # ### Exercise 9 · `build-discriminator` · 1 point · ●●○ · 8 minutes
 #
-# And back: $28\to14\to7\to1$, with `LeakyReLU(0.2)` instead of ReLU, and no sigmoid at the end: your losses expect logits, one an image.
+# And back: $28\to14\to7\to1$ pixels with `width`, `2 * width` and 1 channels. `LeakyReLU(0.2)` stands after each layer but the last, BatchNorm after none but the
+# middle one; and no sigmoid at the end, since your losses expect logits, one an image. Again the plan is yours.
 #
 # <details><summary>Hint: from (batch, 1, 1, 1) to (batch,)</summary>
 # <code>nn.Flatten(0)</code>. A <code>squeeze()</code> would do it for most batches, and break for a batch of one.
@@ -793,7 +801,7 @@ check("build-discriminator", build_discriminator)
 # $\mathcal N(1,\,0.02^2)$, its biases are 0. Write it for one module: `network.apply(init_weights)` calls it for every layer.
 #
 # <details><summary>Hint</summary>
-# <code>isinstance(module, (nn.Conv2d, nn.ConvTranspose2d))</code>, and <code>nn.init.normal_(tensor, mean, standard_deviation)</code>.
+# <code>isinstance</code> tells what a module is, and <code>torch.nn.init</code> holds functions that fill a tensor in place.
 # </details>
 
 # %% exercise="init-weights"
@@ -818,10 +826,14 @@ def init_weights(module: nn.Module) -> None:
 check("init-weights", init_weights)
 
 # %% [markdown]
-# ### Exercise 11 · `snapshot` · 1 point · ●○○ · 6 minutes
+# ### Exercise 11 · `snapshot` · 2 points · ●○○ · 8 minutes
 #
 # To watch a generator learn, we draw the *same* codes again and again. Looking must not change anything: BatchNorm has to use its
-# running averages (eval mode) and must not update them, and training has to go on in the mode it was in.
+# running averages (eval mode) and must not update them, and training has to go on in the mode it was in, whichever that was.
+#
+# <details><summary>Hint: modes</summary>
+# <code>generator.training</code> tells the mode, <code>generator.train(mode)</code> sets it, for all layers inside as well.
+# </details>
 
 # %% exercise="snapshot"
 def snapshot(generator: nn.Module, z: Tensor) -> Tensor:
@@ -843,7 +855,7 @@ def snapshot(generator: nn.Module, z: Tensor) -> Tensor:
     return images
     ### END SOLUTION
 
-# %% test="snapshot" points=1
+# %% test="snapshot" points=2
 check("snapshot", snapshot)
 
 # %% [markdown]
@@ -853,12 +865,12 @@ check("snapshot", snapshot)
 # for a hundred times as many steps. A laptop has to take larger ones.)
 
 # %%
-cfg = profile(
+dcgan_cfg = profile(
     smoke=dict(images=512, width=4, latent=16, epochs=1, lr=1e-3, batch=64, real=100),
     cpu=dict(images=6000, width=16, latent=32, epochs=13, lr=1e-3, batch=64, real=1000),
     full=dict(images=60000, width=64, latent=100, epochs=25, lr=2e-4, batch=128, real=10000),
 )
-digits, test_digits = load("mnist", count=cfg.images, test_count=cfg.real)
+digits, test_digits = load("mnist", count=dcgan_cfg.images, test_count=dcgan_cfg.real)
 
 SAMPLES = 5 * len(test_digits)
 
@@ -880,24 +892,27 @@ def film_of(generator, codes: Tensor, frames: list):
 # %% tags=["experiment"]
 with experiment("dcgan-training"):
     seed_all(3)
-    generator = build_generator(cfg.latent, cfg.width, 1)
-    discriminator = build_discriminator(cfg.width, 1)
+    generator = build_generator(dcgan_cfg.latent, dcgan_cfg.width, 1)
+    discriminator = build_discriminator(dcgan_cfg.width, 1)
     for network in (generator, discriminator):
         network.apply(init_weights)
-    dcgan_frames = []
+    frames = []
     history = train_gan(
         "dcgan",
         digits,
-        generator,
         discriminator,
-        latent=cfg.latent,
-        epochs=cfg.epochs,
-        lr=(cfg.lr, cfg.lr),
-        batch_size=cfg.batch,
+        generator,
+        latent=dcgan_cfg.latent,
+        epochs=dcgan_cfg.epochs,
+        discriminator_lr=dcgan_cfg.lr,
+        generator_lr=dcgan_cfg.lr,
+        batch_size=dcgan_cfg.batch,
         decay=False,
-        on_epoch=film_of(generator, torch.randn(48, cfg.latent, device=device), dcgan_frames),
+        on_epoch=film_of(
+            generator, torch.randn(48, dcgan_cfg.latent, device=device), frames
+        ),
     )
-    dcgan = generator
+    dcgan, dcgan_frames = generator, frames
     display(history.plot("discriminator", "generator", title="DCGAN: both losses"))
 
 # %% tags=["experiment"]
@@ -915,26 +930,29 @@ with experiment("dcgan-film"):
 # %% tags=["experiment"]
 with experiment("dcgan-samples"):
     seed_all(4)
-    dcgan_samples = draw(dcgan, torch.randn(SAMPLES, cfg.latent))
-    print(f"DCGAN: {recognised(dcgan_samples)}")
-    display(show.grid(dcgan_samples[:48], columns=12, title="DCGAN: new digits"))
+    dcgan_samples = draw(dcgan, torch.randn(SAMPLES, dcgan_cfg.latent))
+    found = recognised(dcgan_samples)
+    print(f"DCGAN: {found}")
+    title = f"DCGAN: {found.share:.0%} recognised as digits"
+    display(show.grid(dcgan_samples[:48], columns=12, title=title))
 
 # %% [markdown]
-# Strokes, loops, and many a digit that one could read, after half a minute of a laptop. The line above the last picture says how many: of
-# so many a classifier, trained on real digits, is over 90 % sure. (It is of 98 % of real ones.) In the `full` profile, on a
+# Strokes, loops, and many a digit that one could read, after half a minute of a laptop. Over the last picture stands how many: of
+# so many out of thousands a classifier, trained on real digits, is over 90 % sure. (It is of 98 % of real ones.) In the `full` profile, on a
 # GPU, the network is that of the paper, and so is its learning rate.
 #
-# ### Question 3 · `checkerboards` · 1 point
+# ### Question 3 · `checkerboards` · 1 point · 5 minutes
 #
 # Here are some fakes of the first epoch, enlarged. Their pixels are brighter and darker by turns, like a woven fabric. Training irons
 # it out, mostly.
 
 # %% tags=["experiment"]
 with experiment("checkerboards"):
-    display(show.grid(dcgan_frames[0][:6], columns=6, scale=4, title="DCGAN after one epoch"))
+    display(show.grid(dcgan_frames[0][:4], columns=4, scale=6, title="DCGAN after one epoch"))
 
 # %% [markdown] think="checkerboards" points=1
-# Your answer to *checkerboards*: which part of the generator weaves this pattern, and what would you put in its place?
+# Your answer to *checkerboards*: why can neighbouring pixels differ so regularly – which part of the generator treats even and odd places differently? –
+# and what would you put in its place?
 #
 # ### BEGIN MARK SCHEME
 # The transposed convolutions with stride 2: every second output pixel gets its value from other entries of the kernel than its neighbour does (even and odd places see different weights), so
@@ -951,14 +969,14 @@ with experiment("checkerboards"):
 #
 # Miyato et al. (2018) keep it so by **spectral normalisation**: each weight matrix is divided by its largest singular value, so no
 # layer stretches any difference between two inputs. The logits can then not get too steep: a fake that is a bit
-# better gets a mark that is a bit better. We also draw with an *average* of the generator's weights over the last steps, which
-# circles less than the generator itself.
+# better gets a mark that is a bit better. We also draw with an *average* of the generator's weights over its last hundreds of turns: players chase each
+# other in circles, and an average stays near the middle.
 #
 # Both networks are given, plain multilayer perceptrons. The game is yours, and unchanged.
 
 # %% tags=["experiment"]
 with experiment("steady-training"):
-    cfg = profile(
+    steady_cfg = profile(
         smoke=dict(epochs=1),
         cpu=dict(epochs=45),
         full=dict(epochs=60),
@@ -970,20 +988,21 @@ with experiment("steady-training"):
     average = AveragedModel(
         generator.to(device), multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=True
     )
-    steady_frames = []
+    frames = []
     history = train_gan(
         "steady",
         digits,
-        generator,
         discriminator,
+        generator,
         latent=LATENT,
-        epochs=cfg.epochs,
-        lr=(1e-3, 1e-3),
+        epochs=steady_cfg.epochs,
+        discriminator_lr=1e-3,
+        generator_lr=1e-3,
         betas=(0.0, 0.99),
         after_turns=lambda: average.update_parameters(generator),
-        on_epoch=film_of(average.module, torch.randn(48, LATENT, device=device), steady_frames),
+        on_epoch=film_of(average.module, torch.randn(48, LATENT, device=device), frames),
     )
-    steady = average.module
+    steady, steady_frames = average.module, frames
     display(history.plot("discriminator", "generator", title="The steady game: both losses"))
 
 # %% [markdown]
@@ -1012,28 +1031,34 @@ with experiment("steady-film"):
 # What would more patience give? `load_generator("gan")` has played the same game for longer, with the 60,000 digits of the complete MNIST.
 
 # %%
-def report(name: str, samples: Tensor) -> list[float]:
-    """Print how many samples look like digits, and the FID; returns the share of each digit in %."""
-    found = recognised(samples)
-    print(f"{name}: {found} · FID {frechet_distance(test_digits.images, samples)}")
-    return [100 * count / len(samples) for count in found.counts]
+def report(name: str, images: Tensor):
+    """Print how many images look like digits, of how many classes, and the FID."""
+    found = recognised(images)
+    print(f"{name}: {found} · FID {frechet_distance(test_digits.images, images)}")
+    return found
 
 # %% tags=["experiment"]
 with experiment("steady-samples"):
     seed_all(6)
     z = torch.randn(SAMPLES, LATENT)
     steady_samples, longer_samples = draw(steady, z), draw(load_generator("gan"), z)
-    shares = {
-        "DCGAN": report("DCGAN", dcgan_samples),
-        "steady game": report("your steady game", steady_samples),
-        "longer training": report("after longer training", longer_samples),
-        "real": report("real training digits", digits.images[:SAMPLES]),
+    sheets = {
+        "DCGAN": dcgan_samples,
+        "Your steady game": steady_samples,
+        "After longer training": longer_samples,
+        "Real training digits": digits.images[:SAMPLES],
     }
-    display(show.grid(steady_samples[:60], columns=12, title="New digits from your steady game"))
-    display(show.grid(longer_samples[:60], columns=12, title="The same game after longer training"))
+    counts = {name: report(name, images) for name, images in sheets.items()}
+    for name in ("Your steady game", "After longer training"):
+        title = f"{name}: {counts[name].share:.0%} recognised as digits"
+        display(show.grid(sheets[name][:60], columns=12, title=title))
 
 # %% tags=["experiment"]
 with experiment("which-digits"):
+    shares = {
+        name: [100 * count / len(sheets[name]) for count in found.counts]
+        for name, found in counts.items()
+    }
     display(
         show.bars(
             shares,
@@ -1051,7 +1076,7 @@ with experiment("which-digits"):
 # ### Between two codes, and the nearest neighbours
 #
 # Two last questions to any generator. *Does it only know its training images by heart?* Then the nearest
-# training image of a sample would be the sample itself. *Is there sense between two codes?* A generator that has
+# training image of a sample would be the sample itself; here it is a cousin, with another slant or stroke. *Is there sense between two codes?* A generator that has
 # understood digits changes one smoothly into another.
 
 # %% tags=["experiment"]

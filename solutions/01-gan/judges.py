@@ -85,6 +85,7 @@ oracle(
         "averaged over the points; one logit for each is wanted": lambda log_p, log_q: (log_p - log_q).mean(),
         "the factor ½ is too much": lambda log_p, log_q: (log_p - log_q) / 2,
         "changed its argument `log_p` in place": by_product,
+        "the logits were rounded": lambda log_p, log_q: torch.round(log_p - log_q, decimals=3),
     },
 )
 
@@ -304,6 +305,9 @@ oracle(
         ),
         "the fakes are missing": lambda real_logits, fake_logits: F.softplus(-real_logits).mean(),
         "the real ones are missing": lambda real_logits, fake_logits: F.softplus(fake_logits).mean(),
+        "softplus was cut to a straight line too early; leave its `threshold`": lambda real_logits, fake_logits: (
+            F.softplus(-real_logits, threshold=5).mean() + F.softplus(fake_logits, threshold=5).mean()
+        ),
         "the fakes were given label 1, too; theirs is 0": lambda real_logits, fake_logits: (
             bce(real_logits, 1) + bce(fake_logits, 1)
         ),
@@ -621,6 +625,12 @@ CLEAR = "gradients that were there already were added to; clear them before back
 CLEAR_LATE = "gradients were cleared after the step, too late for those that were there before; clear them first"
 STILL = "nothing moves: step() is missing, or gradients were cleared before it, or none reach the weights (detach?)"
 
+def gradients_left_off(discriminator, generator, optimizer, x: Tensor, z: Tensor) -> Tensor:
+    loss = discriminator_step(discriminator, generator, optimizer, x, z)
+    torch.set_grad_enabled(False)
+    return loss
+
+
 oracle(
     "discriminator-step",
     reference=step_on_grad,
@@ -653,6 +663,9 @@ oracle(
         "or real and fake logits": with_loss(lambda real, fake: discriminator_loss(fake, real)),
         "the loss grows: this step goes uphill": with_loss(discriminator_loss, minimised=ascent),
         "the fakes are missing": with_loss(lambda real, fake: F.softplus(-real).mean()),
+        "the logits went through a sigmoid and then a log; take discriminator_loss": with_loss(
+            lambda real, fake: bce_of_sigmoid(real, 1) + bce_of_sigmoid(fake, 0)
+        ),
         "the real ones are missing": with_loss(lambda real, fake: F.softplus(fake).mean()),
         "this is the generator's loss; the discriminator has its own": with_loss(
             lambda real, fake: F.softplus(-fake).mean()
@@ -677,6 +690,7 @@ oracle(
         )[0],
         "the generator was run in eval mode; leave it in the mode that it is in": generator_in_eval_mode,
         "left the generator in another mode": left_in_eval_mode,
+        "left gradients switched off for all that follows": gradients_left_off,
         "left the generator frozen": generator_left_frozen,
         "returned a float; its signature promises a tensor": lambda *arguments: discriminator_step(*arguments).item(),
         "returned None; its signature promises a tensor": lambda *arguments: (discriminator_step(*arguments), None)[1],
@@ -836,6 +850,9 @@ oracle(
             generator_step(*arguments),
         )[0],
         "step() is missing": with_generator_loss(not_saturating, minimised=without_step),
+        "the logits went through a sigmoid and then a log; take generator_loss": with_generator_loss(
+            lambda fake: bce_of_sigmoid(fake, 1)
+        ),
     },
     exact=False,
 )
@@ -844,6 +861,10 @@ oracle(
 def by_torch(n, kernel, stride, padding, output_padding):
     layer = nn.ConvTranspose1d(1, 1, kernel, stride, padding, output_padding, device="meta")
     return layer(torch.empty(1, 1, n, device="meta")).shape[-1]
+
+
+def by_layer(n, kernel, stride, padding, output_padding):
+    return nn.ConvTranspose2d(1, 1, kernel, stride, padding, output_padding)(torch.zeros(1, 1, n, n)).size(3)
 
 
 def by_counting(n, kernel, stride, padding, output_padding):
@@ -862,6 +883,7 @@ oracle(
     right={
         "formula": size,
         "counting pixels": by_counting,
+        "the layer itself, with random weights": by_layer,
         "a NumPy integer": lambda n, kernel, stride, padding, output_padding: numpy.int64(
             size(n, kernel, stride, padding, output_padding)
         ),
@@ -886,6 +908,11 @@ oracle(
         "kernel − 1 was added; the kernel counts in full": lambda n, k, s, p, o: size(n, k - 1, s, p, o),
         "one too many: the kernel's +1 is counted twice": lambda n, k, s, p, o: size(n, k + 1, s, p, o),
         "kernel and stride are exchanged": lambda n, k, s, p, o: size(n, s, k, p, o),
+        "a transposed convolution can make an image smaller, too": lambda n, k, s, p, o: max(n, size(n, k, s, p, o)),
+        "kernels smaller than the stride leave gaps, and the last gap is not painted": lambda n, k, s, p, o: (
+            size(n, max(k, s), s, p, o)
+        ),
+        "there is no largest size": lambda n, k, s, p, o: min(64, size(n, k, s, p, o)),
         "returned a Tensor; its signature promises an int": lambda n, k, s, p, o: torch.tensor(size(n, k, s, p, o)),
         "returned a float; its signature promises an int": lambda n, k, s, p, o: n * s / 1 + k - s - 2 * p + o,
     },

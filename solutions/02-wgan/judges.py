@@ -66,6 +66,19 @@ def two_pointers(x: Tensor, y: Tensor) -> Tensor:
     return total / (len(x) * len(y))
 
 
+def unsorted_pairs(x: Tensor, y: Tensor, *, whole: bool = False) -> Tensor:
+    """Differences of samples as they come, each repeated up to their least common multiple, in place or as a whole."""
+    count = math.lcm(len(x), len(y))
+    repeat = Tensor.repeat if whole else Tensor.repeat_interleave
+    return torch.sub(*(repeat(sample, count // len(sample)) for sample in (x, y)))
+
+
+def squared_cdf(x: Tensor, y: Tensor) -> Tensor:
+    joined = torch.cat([x, y]).sort().values
+    shares = [(s[:, None] <= joined[:-1]).to(x.dtype).mean(0) for s in (x, y)]
+    return (torch.sub(*shares).square() * joined.diff()).sum()
+
+
 def truncated(x: Tensor, y: Tensor, *, ordered: bool = True) -> Tensor:
     count = min(len(x), len(y))
     xs, ys = (s.sort().values if ordered else s for s in (x, y))
@@ -141,6 +154,12 @@ oracle(
         "the samples were not sorted; the cheapest plan pairs the lowest with the lowest": lambda x, y: truncated(
             x, y, ordered=False
         ),
+        "the samples were repeated but not sorted; the cheapest plan pairs the lowest with the lowest": lambda x, y: (
+            unsorted_pairs(x, y).abs().mean()
+        ),
+        "the sorted samples were repeated as a whole; repeat each in its place, by repeat_interleave": lambda x, y: (
+            unsorted_pairs(x.sort().values, y.sort().values, whole=True).abs().mean()
+        ),
         "the gap between the means is only a lower bound; it misses a difference in spread": lambda x, y: (
             x.mean() - y.mean()
         ).abs(),
@@ -156,6 +175,8 @@ oracle(
         "the longer sample was cut to the length of the shorter": truncated,
         "the shorter sample was filled up with zeros": padded,
         AVERAGED: lambda x, y: repeated(x, y) * max(len(x), len(y)),
+        "summed over the repeated samples, not averaged": lambda x, y: repeated_pairs(x, y).abs().sum(),
+        "the gap of the distribution functions was squared; that is the Cramér distance": squared_cdf,
         "torch.quantile interpolates between samples; quantile functions of samples are steps": interpolated,
         "torch.quantile interpolates between samples, in the middle of steps too": middle_quantiles,
         "the trapezoid rule cuts the corners of distribution functions, which are steps": trapezoids,
@@ -166,7 +187,7 @@ oracle(
         "this is the largest distance moved; W₁ is the mean": lambda x, y: repeated_pairs(x, y).abs().max(),
         "averaged over all pairs; a plan moves each sample once": lambda x, y: (x[:, None] - y).abs().mean(),
         "the distance to the nearest other sample is no plan; masses must arrive": lambda x, y: (
-            (x[:, None] - y).abs().amin(1).mean()
+            (x[:, None] - y).abs().min(1).values.mean()
         ),
         "y was sorted from the highest down; pair the lowest with the lowest": lambda x, y: (
             repeated_pairs(x, y, descending=True).abs().mean()
@@ -307,6 +328,11 @@ def with_negative_mass(p: Tensor, q: Tensor, cost: Tensor) -> Solution:
     return (plan * cost).sum(), plan
 
 
+def normalised(p: Tensor, q: Tensor, cost: Tensor) -> Solution:
+    """The masses divided by their sums, as if each had to be a distribution."""
+    return linear_program(p / p.sum(), q / q.sum(), cost)
+
+
 def exactly(change: Callable[[Tensor, Tensor, Solution], object]) -> Callable[..., object]:
     """A variant that solves exactly and then returns something else, made of p, cost and the solution."""
     return lambda p, q, cost: change(p, cost, linear_program(p, q, cost))
@@ -342,6 +368,7 @@ oracle(
         "but the plan costs": lambda p, q, cost: (sinkhorn(p, q, cost, 0.05)[0], linear_program(p, q, cost)[1]),
         "returned a Tensor of shape (); its signature promises (value, plan)": exactly(lambda p, cost, found: found[0]),
         "as value; one number is wanted": exactly(lambda p, cost, found: (found[1], found[0])),
+        "(masses that add up to 3)": normalised,
         "as plan; make it a tensor": exactly(lambda p, cost, found: (found[0], found[1].numpy())),
         "returned 3 values": exactly(lambda p, cost, found: (*found, p)),
     },
@@ -405,6 +432,9 @@ oracle(
         "kl is |theta|; it does not see how far apart the lines are": lambda theta: (*lines(theta)[:2], abs(theta)),
         "kl is −inf; a divergence is never negative": lambda theta: (*lines(theta)[:2], -lines(theta)[2]),
         "kl is nan; log(p / 0) with p > 0 is inf": lambda theta: (*lines(theta)[:2], math.nan if theta else 0.0),
+        "a theta near 0 was taken for 0; lines so close still have no point in common": lambda theta: lines(
+            theta if abs(theta) > 1e-3 else 0.0
+        ),
         "theta = 0 was forgotten: the lines are then the same, and jsd and kl are 0": lambda theta: (
             abs(theta),
             math.log(2),
@@ -460,6 +490,17 @@ oracle(
         "both means were added; one of them is subtracted": lambda real, fake: real.mean() + fake.mean(),
         "both means were subtracted; only that of the real scores is": lambda real, fake: -real.mean() - fake.mean(),
         "halved; there is no factor ½": lambda real, fake: critic_loss(real, fake) / 2,
+        "both sums were divided by the number of real scores; each mean has a count of its own": lambda real, fake: (
+            (fake.sum() - real.sum()) / len(real)
+        ),
+        "both sums were divided by the number of generated scores; each mean has a count of its own": (
+            lambda real, fake: (fake.sum() - real.sum()) / len(fake)
+        ),
+        "minus the absolute value hides which of the two is larger": lambda real, fake: -critic_loss(real, fake).abs(),
+        "no gradient reaches the real scores: they were detached": lambda real, fake: critic_loss(real.detach(), fake),
+        "scores were cut off at −1 and 1; a critic's are not": lambda real, fake: critic_loss(
+            real.clamp(-1, 1), fake.clamp(-1, 1)
+        ),
         "this is the hinge loss; a critic's scores are not cut off": lambda real, fake: (
             F.relu(1 - real).mean() + F.relu(1 + fake).mean()
         ),
@@ -506,6 +547,9 @@ oracle(
         "summed over the scores; average them": lambda fake: -fake.sum(),
         "squared": lambda fake: (fake - 1).square().mean(),
         "cut off at 0, as in the hinge loss": lambda fake: F.relu(-fake).mean(),
+        "minus the absolute value hides whether a score is high or low": lambda fake: -fake.mean().abs(),
+        "halved; there is no factor ½": lambda fake: -fake.mean() / 2,
+        "the median was taken; take the mean": lambda fake: -fake.median(),
         "1 − mean: the constant is too much": lambda fake: 1 - fake.mean(),
         "left one value for each score; average them": lambda fake: -fake,
         "no gradient reaches the scores: they were detached": lambda fake: -fake.detach().mean(),
@@ -633,6 +677,24 @@ def clip_copy(critic: nn.Module, limit: float) -> nn.Module:
     return clipped
 
 
+def where_not_frozen(critic: nn.Module, limit: float) -> None:
+    for parameter in critic.parameters():
+        if parameter.requires_grad:
+            parameter.data.clamp_(-limit, limit)
+
+
+def where_learned(critic: nn.Module, limit: float) -> None:
+    for parameter in critic.parameters():
+        if parameter.grad is not None:
+            parameter.data.clamp_(-limit, limit)
+
+
+def clip_switching_off(critic: nn.Module, limit: float) -> None:
+    torch.set_grad_enabled(False)
+    for parameter in critic.parameters():
+        parameter.clamp_(-limit, limit)
+
+
 def is_layer(module: nn.Module, name: str) -> bool:
     return isinstance(module, nn.Linear | nn.Conv2d)
 
@@ -671,6 +733,11 @@ oracle(
         ),
         "running statistics were clipped; only parameters are, not buffers": clip_statistics,
         "the gradients were clipped, not the weights": clip_gradients,
+        "the norm of the gradients was clipped, not the weights": clip_gradient_norm,
+        "frozen parameters were left out; every parameter is clipped": where_not_frozen,
+        "parameters without a gradient were left out; every parameter is clipped": where_learned,
+        "switched autograd off for all that follows": clip_switching_off,
+        "which was frozen; clip without tracking": after_clipping(lambda critic, limit: critic.requires_grad_()),
         "the gradients were clipped as well; leave them alone": after_clipping(clip_gradients),
         "the gradients were set to zero; leave them alone": after_clipping(
             lambda critic, limit: critic.zero_grad(set_to_none=False)
@@ -805,6 +872,31 @@ def without_step(critic, generator, optimizer, x, z, limit):
     return value
 
 
+def zeroed_afterwards(critic, generator, optimizer, x, z, limit):
+    value = step_with(zero=False)(critic, generator, optimizer, x, z, limit)
+    optimizer.zero_grad()
+    return value
+
+
+def upwards(critic, generator, optimizer, x, z, limit):
+    return -step_with(loss=lambda real, fake: -critic_loss(real, fake))(critic, generator, optimizer, x, z, limit)
+
+
+def plain_descent(critic, generator, optimizer, x, z, limit):
+    plain = torch.optim.SGD(critic.parameters(), optimizer.param_groups[0]["lr"])
+    return clipping_step(critic, generator, plain, x, z, limit)
+
+
+def made_in_eval_mode(critic, generator, optimizer, x, z, limit):
+    def made(network: nn.Module, codes: Tensor) -> Tensor:
+        network.eval()
+        fake = network(codes).detach()
+        network.train()
+        return fake
+
+    return clipping_step(critic, generator, optimizer, x, z, limit, made=made)
+
+
 def loss_afterwards(critic, generator, optimizer, x, z, limit):
     clipping_step(critic, generator, optimizer, x, z, limit)
     with torch.no_grad():
@@ -850,6 +942,13 @@ oracle(
     wrong={
         "sent gradients into the generator": step_with(detach=False),
         "stale gradients were left in; zero the critic's gradients before backward": step_with(zero=False),
+        "the gradients were zeroed after the step; those of an earlier turn were still in this one": zeroed_afterwards,
+        "the step went up the loss; backward belongs to what is minimised": upwards,
+        "this is plain gradient descent; leave the step to the optimizer": plain_descent,
+        "the fakes were made in eval mode; leave the generator's mode alone": made_in_eval_mode,
+        "no gradient reaches the critic through the fakes' scores; detach the fakes, not their scores": (
+            step_with(loss=lambda real, fake: critic_loss(real, fake.detach()))
+        ),
         "no step was taken, or the gradients were zeroed between backward and step": without_step,
         "the sign of the loss is wrong: the critic learns to prefer generated samples": step_with(
             loss=lambda real, fake: -critic_loss(real, fake)
@@ -981,6 +1080,14 @@ def in_the_weights(critic, real, fake, eps, weight):
     return weight * (torch.cat([part.flatten() for part in found]).norm() - 1).square()
 
 
+def in_real(critic, real, fake, eps, weight):
+    """The gradient with respect to the real observations, which runs through the interpolation."""
+    real = real.detach().requires_grad_()
+    points = per_item(eps, real) * real + (1 - per_item(eps, real)) * fake
+    (found,) = torch.autograd.grad(critic(points).sum(), real, create_graph=True)
+    return weight * (found.flatten(1).norm(dim=1) - 1).square().mean()
+
+
 def backward_penalty(critic, real, fake, eps, weight):
     points = between(real, fake, eps)
     critic(points).sum().backward(create_graph=True)
@@ -1074,6 +1181,14 @@ oracle(
         "eps met the last axis; give it one axis for each of an observation's": broadcast_eps,
         "the gradient was taken in the critic's weights; take it in its input": in_the_weights,
         "changed the gradients stored in the critic": backward_penalty,
+        "left the critic in another mode": lambda critic, *arguments: gradient_penalty(critic.eval(), *arguments),
+        "the squares were averaged over an observation's entries; add them up": penalised(
+            lengths=lambda found: found.flatten(1).square().mean(1).sqrt()
+        ),
+        "divided by the batch size twice": penalised(
+            penalty=lambda lengths: (lengths - 1).square().mean() / len(lengths)
+        ),
+        "the gradient was taken in real, which makes it eps times as long; take it where the scores were": in_real,
         "the sign is wrong; a penalty is added to a loss that is minimised": lambda *arguments: (
             -gradient_penalty(*arguments)
         ),

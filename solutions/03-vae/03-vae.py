@@ -18,7 +18,7 @@
 # **How the exercises work.** Replace `raise NotImplementedError` by your code, run the cell, then run the check below
 # it. A check prints one line: `✓`, or `✗` with a sentence that tells you what is wrong. Experiments come right after the
 # exercises that they need. If you are stuck, open a hint or read on: an experiment whose exercise is missing shows you
-# the picture that it would have drawn.
+# the picture that it would have drawn. ●○○ is core, ●●○ takes more thought, ●●● is a challenge for bonus points.
 
 # %%
 if "google.colab" in str(get_ipython()):

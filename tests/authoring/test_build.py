@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from lvmlib.authoring.build import Built, build, is_executed, read_text, without_outputs
 from lvmlib.authoring.course import Course
-from lvmlib.authoring.execute import ExecutionError
+from lvmlib.authoring.execute import ExecutionError, clean_outputs
 
 TINY = "00-tiny"
 
@@ -89,6 +90,14 @@ def test_progress_bars_colours_and_timings_are_not_stored(tiny: Course) -> None:
     assert [output.name for output in last.outputs] == ["stdout"]
     assert last.outputs[0].text == "end01\ngreen\n"
     assert last.metadata == {}
+
+
+def test_a_stream_that_the_kernel_cut_is_stored_in_one_piece() -> None:
+    printed = [new_output("stream", name="stdout", text=text) for text in ("✓ double", "\n")]
+    shown = new_output("display_data", data={"text/plain": "a picture"})
+    cell = new_code_cell("check()", outputs=[*printed, shown, new_output("stream", name="stdout", text="end\n")])
+    clean_outputs(new_notebook(cells=[cell]))
+    assert [output.get("text") for output in cell.outputs] == ["✓ double\n", None, "end\n"]
 
 
 def test_a_notebook_that_ran_out_of_order_is_noticed(tiny: Course) -> None:
