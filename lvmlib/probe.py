@@ -87,6 +87,7 @@ class Ask:
         edge: bool = False,
         rtol: float | None = None,
         atol: float | None = None,
+        may_draw: bool = False,
     ) -> None:
         """Call the function once more and record its value and its gradients.
 
@@ -98,17 +99,19 @@ class Ask:
             edge: whether this tests a limit rather than everyday use.
             rtol: relative tolerance, if not the one of the result's dtype.
             atol: absolute tolerance, likewise.
+            may_draw: whether random numbers are in order, as they are where a layer is made only to be measured.
         """
         if edge:
             self.answers.edges.append(question)
         passed = {name: _fresh(value, name in wrt) for name, value in arguments.items()}
-        value = self._number(question, self.attempt(question, self.function, *passed.values()), returns)
+        result = self.attempt(question, self.function, *passed.values(), may_draw=may_draw)
+        value = self._number(question, result, returns)
         if value is None:
             return
         fault = _side_effect(arguments, passed)
         gradients = self.attempt(question, _gradients, value, [passed[name] for name in wrt], doing="differentiated")
         copies = [_fresh(value, name in wrt) for name, value in arguments.items()]
-        again = self._number(question, self.attempt(question, self.function, *copies), returns)
+        again = self._number(question, self.attempt(question, self.function, *copies, may_draw=may_draw), returns)
         if again is not None and not _same(value, again):
             fault = fault or "gives another answer when it is called again with the same inputs"
         if fault:
@@ -128,8 +131,18 @@ class Ask:
             What it returned, or None where it raised or broke its promise, which is then a fault of the question.
         """
         passed = {name: _fresh(value, False) for name, value in arguments.items()}
-        value = self._number(question, self.attempt(question, self.function, *passed.values()), returns)
+        enabled = torch.is_grad_enabled()
+
+        def watched(*given: Any) -> Any:
+            nonlocal enabled
+            result = self.function(*given)
+            enabled = torch.is_grad_enabled()
+            return result
+
+        value = self._number(question, self.attempt(question, watched, *passed.values()), returns)
         fault = _side_effect(arguments, passed)
+        if not enabled and torch.is_grad_enabled():
+            fault = "switched autograd off for all that follows; use `with torch.no_grad():`"
         if fault:
             self.answers.faults.setdefault(question, fault)
         return value

@@ -2,9 +2,8 @@
 
     python scripts/train_generators.py ORIGINALS [gan] [wgan-gp]
 
-ORIGINALS is the folder that torchvision.datasets.MNIST calls its root. About a quarter of an hour on one core for the
-GAN, half an hour for the WGAN-GP. Every report writes the weights as they are by then, so an interrupted training is
-not lost.
+ORIGINALS is the folder that torchvision.datasets.MNIST calls its root. About twenty minutes on one core for each of the
+two. Every report writes the weights as they are by then, so that a training that is interrupted is not lost.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ class Scaled(nn.Module):
         self.scale = nn.Parameter(torch.ones(()))
 
 
-def dense_critic(inputs: int, width: int) -> nn.Module:
+def dense_critic(inputs: int, width: int) -> nn.Sequential:
     """Linear layers alone."""
     return nn.Sequential(nn.Flatten(), nn.Linear(inputs, width), nn.LeakyReLU(0.2), nn.Linear(width, 1))
 
@@ -48,13 +49,28 @@ def nested_critic(inputs: int, width: int) -> nn.Module:
 
 
 def ask_clipping(
-    ask: Ask, question: str, critic: nn.Module, limit: float, *, reach: float = 3.0, edge: bool = False
+    ask: Ask,
+    question: str,
+    critic: nn.Module,
+    limit: float,
+    *,
+    reach: float = 3.0,
+    learned: bool = True,
+    edge: bool = False,
 ) -> None:
-    """Have a critic clipped whose weights, gradients and statistics lie within `reach` times the limit."""
+    """Have a critic clipped.
+
+    Args:
+        reach: its weights, gradients and statistics lie within this many times the limit.
+        learned: whether gradients are stored in it.
+        edge: whether this tests a limit rather than everyday use.
+    """
     if edge:
         ask.answers.edges.append(question)
     _fill(ask.draw, critic, reach * limit)
-    before = dict(critic.named_parameters())
+    if not learned:
+        critic.zero_grad()
+    before = {name: _Flags.of(parameter) for name, parameter in critic.named_parameters()}
     modes = [module.training for module in critic.modules()]
     ask.attempt(question, ask.function, critic, limit)
     fault = _tampered(before, critic)
@@ -65,6 +81,18 @@ def ask_clipping(
     if question not in ask.answers.faults:
         for quantity, found in _quantities(critic).items():
             ask.record(question, quantity, torch.cat(found), rtol=1e-6, atol=0)
+
+
+class _Flags(NamedTuple):
+    """A parameter and what clipping must leave as it is."""
+
+    parameter: nn.Parameter
+    learning: bool
+    has_gradient: bool
+
+    @classmethod
+    def of(cls, parameter: nn.Parameter) -> _Flags:
+        return cls(parameter, parameter.requires_grad, parameter.grad is not None)
 
 
 def _fill(draw: Draw, critic: nn.Module, reach: float) -> None:
@@ -82,20 +110,22 @@ def _fill(draw: Draw, critic: nn.Module, reach: float) -> None:
                 buffer.copy_(drawn(buffer, reach / 10 if "var" in name else -reach))
 
 
-def _tampered(before: dict[str, nn.Parameter], critic: nn.Module) -> str | None:
+def _tampered(before: Mapping[str, _Flags], critic: nn.Module) -> str | None:
     """What was done to the parameters beside changing their values, in a clause."""
     now = dict(critic.named_parameters())
     added = [name for name in now if name not in before]
     if added:
         return f"gave the critic a new parameter, `{added[0]}`; change the values of those it has"
-    for name, parameter in before.items():
+    for name, (parameter, learning, has_gradient) in before.items():
         if name not in now:
             return f"took `{name}` from the critic's parameters; change its values alone"
         if now[name] is not parameter:
             return f"replaced the parameter `{name}`, so that the optimizer knows it no more; change it in place"
-        if not parameter.is_leaf or not parameter.requires_grad:
+        if parameter.requires_grad and not learning:
+            return f"let `{name}` learn, which was frozen; clip without tracking and leave requires_grad alone"
+        if not parameter.is_leaf or parameter.requires_grad != learning:
             return f"left `{name}` where no gradient reaches it; clip without tracking and leave requires_grad alone"
-        if parameter.grad is None:
+        if parameter.grad is None and has_gradient:
             return f"took the gradient of `{name}` away; clip the weights alone"
     return None
 
@@ -116,5 +146,5 @@ def _entries(critic: nn.Module) -> Iterator[tuple[str, Tensor]]:
         for name, buffer in module.named_buffers(recurse=False):
             yield f"the statistic `{name}`", buffer
     for parameter in critic.parameters():
-        assert parameter.grad is not None
-        yield "a stored gradient", parameter.grad
+        if parameter.grad is not None:
+            yield "a stored gradient", parameter.grad

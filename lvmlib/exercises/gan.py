@@ -27,17 +27,20 @@ def optimal_logit(ask: Ask) -> None:
         apart: float = 3.0,
         dtype: torch.dtype = torch.float32,
         edge: bool = True,
+        rtol: float = 1e-3,
+        atol: float = 1e-2,
     ) -> None:
         """Where q is larger, where p is, and a logit between −`apart` and `apart`."""
         log_q = around + draw.uniform(count, low=-3, high=1, dtype=dtype)
         log_p = log_q + draw.uniform(count, low=-apart, high=apart, dtype=dtype)
         # Room for whoever goes through a probability, or climbs to the optimum.
-        ask(question, {"log_p": log_p, "log_q": log_q}, edge=edge, rtol=1e-3, atol=1e-2)
+        ask(question, {"log_p": log_p, "log_q": log_q}, edge=edge, rtol=rtol, atol=atol)
 
     ask_densities(f"{few} points", few, edge=False)
     ask_densities(f"{more} points", more, edge=False)
     ask_densities("one point", 1)
-    ask_densities("float64 inputs", few, dtype=torch.float64)
+    # No detour costs digits here, so that a rounded answer shows.
+    ask_densities("float64 inputs", few, dtype=torch.float64, rtol=1e-5, atol=1e-5)
     ask_densities("log densities eight apart", more, apart=8)
     for around in (-40.0, -1000.0, 90.0):
         ask_densities(f"log densities near {around:.0f}", few, around=around)
@@ -93,6 +96,8 @@ def discriminator_loss(ask: Ask) -> None:
     ask("one logit of each", logits(1, 1), wrt=wrt, edge=True)
     ask("one real logit", logits(1, fake), wrt=wrt, edge=True)
     ask("float64 inputs", logits(real, fake, dtype=torch.float64), wrt=wrt, edge=True)
+    sure = _alternating(logits(real, fake, 2.0, torch.float64), 10)
+    ask("float64 logits near ±10", sure, wrt=wrt, edge=True)
     for size in (25.0, 100.0, 1000.0):
         ask(f"logits near ±{size:.0f}", _alternating(logits(real, fake, 0.1 * size), size), wrt=wrt, edge=True)
 
@@ -117,6 +122,8 @@ def generator_loss(ask: Ask) -> None:
     ask_both("one logit", draw.uniform(1, low=-4, high=2))
     ask_both("logits near −10, where a generator starts", draw.uniform(batch, low=-10.5, high=-9.5), atol=1e-6)
     ask_both("float64 inputs", draw.uniform(batch, low=-4, high=2, dtype=torch.float64))
+    sure = {"fake_logits": draw.uniform(batch, low=-2, high=2, dtype=torch.float64)}
+    ask_both("float64 logits near ±10", _alternating(sure, 10)["fake_logits"])
     for size in (25.0, 100.0, 1000.0):
         near = {"fake_logits": draw.uniform(batch, low=-0.1 * size, high=0.1 * size)}
         ask_both(f"logits near ±{size:.0f}", _alternating(near, size)["fake_logits"])
@@ -130,6 +137,7 @@ def _ask_game(
     sizes: list[tuple[int, int]],
     *,
     normalised: bool = False,
+    sure: bool = False,
     edge: bool = False,
 ) -> None:
     """Steps of one of the two players, each on so many observations and codes; a generator sees the codes alone."""
@@ -139,6 +147,9 @@ def _ask_game(
         "discriminator": small_discriminator(draw, shape),
         "generator": small_generator(draw, latent, shape, normalised=normalised),
     }
+    if sure:
+        with torch.no_grad():
+            list(networks["discriminator"].parameters())[-1].sub_(200)
     batches = []
     for real, fake in sizes:
         x = {"x": draw.uniform(real, *shape, low=0, high=1)} if trained == "discriminator" else {}
@@ -146,6 +157,7 @@ def _ask_game(
     many = " and ".join(f"{len(values)} {name}" for name, values in batches[0].items())
     what = "points in the plane" if len(shape) == 1 else f"images of shape {shape}"
     norm = ", a generator with BatchNorm" if normalised else ""
+    norm += ", a discriminator that calls everything fake, with logits near −200" if sure else ""
     optimizer = OPTIMIZERS[method](networks[trained].parameters())
     leads = trained == "generator"
     question = f"{method}, {what}, {many}{norm}"
@@ -169,6 +181,7 @@ def _ask_games(ask: Ask, trained: str) -> None:
     _ask_game(ask, trained, "Adam", (2, 1, 3), [(few, few), (few, few)], normalised=True)
     _ask_game(ask, trained, "SGD with momentum", (1, 3, 2), [(1, 1), (1, 2)], edge=True)
     _ask_game(ask, trained, "Adam", (2,), [(few, more), (more, 5), (1, few)], normalised=True, edge=True)
+    _ask_game(ask, trained, "SGD with momentum", (2,), [(few, more)], sure=True, edge=True)
 
 
 @exercise("conv-transpose-size", "conv_transpose_size", praise="sizes right")
@@ -185,7 +198,8 @@ def conv_transpose_size(ask: Ask) -> None:
         }
         question = ", ".join(f"{name} {size}" for name, size in sizes.items())
         if question not in ask.answers.questions:
-            ask(question, sizes, returns=int, edge=edge)
+            # Whoever makes the layer and measures its output draws its weights.
+            ask(question, sizes, returns=int, edge=edge, may_draw=True)
 
     ask_size(7, 4, 2, 1, 0)
     ask_size(7, 3, 2, 1, 1)
@@ -193,6 +207,9 @@ def conv_transpose_size(ask: Ask) -> None:
         kernel, stride = draw.integer(3, 7), draw.integer(3, 5)
         ask_size(draw.integer(4, 15), kernel, stride, draw.integer(1, 2), draw.integer(1, stride - 1))
     ask_size(draw.integer(4, 15), draw.integer(3, 6), 1, 1, 0)
+    ask_size(draw.integer(70, 90), 4, 2, 1, 0, edge=True)
+    ask_size(draw.integer(4, 15), 2, 5, 1, draw.integer(1, 4), edge=True)
+    ask_size(draw.integer(6, 15), 3, 1, 2, 0, edge=True)
     ask_size(1, 7, 1, 0, 0, edge=True)
     ask_size(1, draw.integer(4, 6), 2, 0, 1, edge=True)
     ask_size(draw.integer(4, 15), 1, 1, 0, 0, edge=True)

@@ -72,11 +72,14 @@ def ask_penalty(
     parameters = list(critic.parameters())
     for parameter in parameters:
         parameter.grad = torch.ones_like(parameter)
+    modes = [module.training for module in critic.modules()]
     passed = [tensor.clone() for tensor in batch]
     if attached:
         passed[1] = passed[1].requires_grad_() * 1.0
     penalty = ask.attempt(question, ask.function, critic, *passed, weight)
     fault = _broken(penalty) or _disturbed(parameters) or _changed(batch, passed)
+    if not fault and modes != [module.training for module in critic.modules()]:
+        fault = "left the critic in another mode; it was in train mode and should be so afterwards"
     if fault:
         blame(ask, question, fault)
     if question in ask.answers.faults:

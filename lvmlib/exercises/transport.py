@@ -54,6 +54,7 @@ def problems(draw: Draw) -> list[Problem]:
         _problem(draw, "several cheapest plans", some, some, detours=_few),
         _problem(draw, "one source", 1, some),
         _problem(draw, "one target", many, 1),
+        _problem(draw, "masses that add up to 3", some, few, total=3),
         _problem(draw, "float64 inputs", some, many, dtype=torch.float64),
     ]
 
@@ -121,6 +122,7 @@ def _problem(
     level: bool = False,
     scale: float = 1.0,
     shift: float = 0.0,
+    total: int = 1,
     dtype: torch.dtype = torch.float32,
 ) -> Problem:
     """A problem made from its cheapest plan.
@@ -131,13 +133,14 @@ def _problem(
         level: whether the potentials are constant.
         scale: of the costs, which otherwise lie between 0 and 4.
         shift: is added to them.
+        total: the sum of p, and that of q.
     """
     used = _used(draw, n, m, idle)
     units = _units(draw, used)
     potentials = draw.uniform(n + m, dtype=torch.float64) * (not level)
     cost = potentials[:n, None] + potentials[n:] + torch.where(used, 0.0, detours(draw, n, m))
     cost = (scale * (cost - cost.min() + shift + level)).to(dtype)
-    plan = units / UNITS
+    plan = total * units / UNITS
     return Problem(question, plan.sum(1).to(dtype), plan.sum(0).to(dtype), cost, float((plan * cost).sum()))
 
 
@@ -206,7 +209,7 @@ def _about_optimality(problem: Problem, plan: Tensor, value: float) -> str | Non
     spent = float((plan * problem.cost).sum())
     if spent <= problem.optimum + problem.tolerance:
         return None
-    independent = torch.outer(problem.p, problem.q).double()
+    independent = torch.outer(problem.p, problem.q).double() / problem.p.sum()
     dearer = f"it costs {spent:.6g}, and a plan of cost {problem.optimum:.6g} exists"
     if _same_masses(plan, independent):
         return f"plan is p qᵀ, which moves mass everywhere without a look at cost; {dearer}"

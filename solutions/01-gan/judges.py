@@ -625,6 +625,7 @@ CLEAR = "gradients that were there already were added to; clear them before back
 CLEAR_LATE = "gradients were cleared after the step, too late for those that were there before; clear them first"
 STILL = "nothing moves: step() is missing, or gradients were cleared before it, or none reach the weights (detach?)"
 
+
 def gradients_left_off(discriminator, generator, optimizer, x: Tensor, z: Tensor) -> Tensor:
     loss = discriminator_step(discriminator, generator, optimizer, x, z)
     torch.set_grad_enabled(False)
@@ -690,7 +691,7 @@ oracle(
         )[0],
         "the generator was run in eval mode; leave it in the mode that it is in": generator_in_eval_mode,
         "left the generator in another mode": left_in_eval_mode,
-        "left gradients switched off for all that follows": gradients_left_off,
+        "switched autograd off for all that follows": gradients_left_off,
         "left the generator frozen": generator_left_frozen,
         "returned a float; its signature promises a tensor": lambda *arguments: discriminator_step(*arguments).item(),
         "returned None; its signature promises a tensor": lambda *arguments: (discriminator_step(*arguments), None)[1],
@@ -909,8 +910,8 @@ oracle(
         "one too many: the kernel's +1 is counted twice": lambda n, k, s, p, o: size(n, k + 1, s, p, o),
         "kernel and stride are exchanged": lambda n, k, s, p, o: size(n, s, k, p, o),
         "a transposed convolution can make an image smaller, too": lambda n, k, s, p, o: max(n, size(n, k, s, p, o)),
-        "kernels smaller than the stride leave gaps, and the last gap is not painted": lambda n, k, s, p, o: (
-            size(n, max(k, s), s, p, o)
+        "kernels smaller than the stride leave gaps, and the last gap is not painted": lambda n, k, s, p, o: size(
+            n, max(k, s), s, p, o
         ),
         "there is no largest size": lambda n, k, s, p, o: min(64, size(n, k, s, p, o)),
         "returned a Tensor; its signature promises an int": lambda n, k, s, p, o: torch.tensor(size(n, k, s, p, o)),

@@ -736,7 +736,7 @@ oracle(
         "the norm of the gradients was clipped, not the weights": clip_gradient_norm,
         "frozen parameters were left out; every parameter is clipped": where_not_frozen,
         "parameters without a gradient were left out; every parameter is clipped": where_learned,
-        "switched autograd off for all that follows": clip_switching_off,
+        "left gradients switched off for all that follows": clip_switching_off,
         "which was frozen; clip without tracking": after_clipping(lambda critic, limit: critic.requires_grad_()),
         "the gradients were clipped as well; leave them alone": after_clipping(clip_gradients),
         "the gradients were set to zero; leave them alone": after_clipping(

@@ -54,7 +54,7 @@ def test_the_gradient_of_w1_is_a_sign_for_each_place() -> None:
 def test_a_problem_made_from_its_plan_has_the_optimum_of_a_linear_program(seed: int) -> None:
     for problem in problems(Draw(seed)):
         n, m = problem.cost.shape
-        assert problem.p.sum() == problem.q.sum() == 1
+        assert problem.p.sum() == problem.q.sum() == (3 if "add up to 3" in problem.question else 1)
         rows = torch.eye(n).repeat_interleave(m, dim=1)
         columns = torch.eye(m).repeat(1, n)
         found = linprog(
