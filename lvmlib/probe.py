@@ -104,14 +104,15 @@ class Ask:
         if edge:
             self.answers.edges.append(question)
         passed = {name: _fresh(value, name in wrt) for name, value in arguments.items()}
-        result = self.attempt(question, self.function, *passed.values(), may_draw=may_draw)
+        result = self.attempt(question, self.function, *passed.values(), may_draw=may_draw, value_only=True)
         value = self._number(question, result, returns)
         if value is None:
             return
         fault = _side_effect(arguments, passed)
         gradients = self.attempt(question, _gradients, value, [passed[name] for name in wrt], doing="differentiated")
         copies = [_fresh(value, name in wrt) for name, value in arguments.items()]
-        again = self._number(question, self.attempt(question, self.function, *copies, may_draw=may_draw), returns)
+        repeated = self.attempt(question, self.function, *copies, may_draw=may_draw, value_only=True)
+        again = self._number(question, repeated, returns)
         if again is not None and not _same(value, again):
             fault = fault or "gives another answer when it is called again with the same inputs"
         if fault:
@@ -131,18 +132,8 @@ class Ask:
             What it returned, or None where it raised or broke its promise, which is then a fault of the question.
         """
         passed = {name: _fresh(value, False) for name, value in arguments.items()}
-        enabled = torch.is_grad_enabled()
-
-        def watched(*given: Any) -> Any:
-            nonlocal enabled
-            result = self.function(*given)
-            enabled = torch.is_grad_enabled()
-            return result
-
-        value = self._number(question, self.attempt(question, watched, *passed.values()), returns)
+        value = self._number(question, self.attempt(question, self.function, *passed.values()), returns)
         fault = _side_effect(arguments, passed)
-        if not enabled and torch.is_grad_enabled():
-            fault = "switched autograd off for all that follows; use `with torch.no_grad():`"
         if fault:
             self.answers.faults.setdefault(question, fault)
         return value
@@ -154,19 +145,22 @@ class Ask:
         *arguments: Any,
         doing: str = "",
         may_draw: bool = False,
+        value_only: bool = False,
     ) -> Any:
         """Call `function`; an exception and a use of torch's random stream become faults of the question.
 
         Args:
             doing: what could not be done where the call raises; without it the exception alone is told.
             may_draw: whether random numbers are in order, as they are where weights are initialised.
+            value_only: whether nothing but the value counts, so that settings it changes are put back without a word.
         """
         if question not in self.answers.questions:
             self.answers.questions.append(question)
-        stream = torch.get_rng_state()
+        stream, learning = torch.get_rng_state(), torch.is_grad_enabled()
         try:
             with _settings_kept():
                 result = function(*arguments)
+                stopped = learning and not torch.is_grad_enabled()
         except NotImplementedError as error:
             if is_stub(error):
                 raise Unsolved(traceback.extract_tb(error.__traceback__)[-1].name) from error
@@ -177,6 +171,9 @@ class Ask:
             return None
         if not may_draw and not torch.equal(stream, torch.get_rng_state()):
             fault = "draws random numbers of its own; all it needs is in its arguments"
+            self.answers.faults.setdefault(question, fault)
+        if stopped and not value_only:
+            fault = "left gradients switched off for all that follows; use `with torch.no_grad():`"
             self.answers.faults.setdefault(question, fault)
         return result
 

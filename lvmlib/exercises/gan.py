@@ -36,8 +36,8 @@ def optimal_logit(ask: Ask) -> None:
         # Room for whoever goes through a probability, or climbs to the optimum.
         ask(question, {"log_p": log_p, "log_q": log_q}, edge=edge, rtol=rtol, atol=atol)
 
-    ask_densities(f"{few} points", few, edge=False)
-    ask_densities(f"{more} points", more, edge=False)
+    ask_densities(f"n = {few}", few, edge=False)
+    ask_densities(f"n = {more}", more, edge=False)
     ask_densities("one point", 1)
     # No detour costs digits here, so that a rounded answer shows.
     ask_densities("float64 inputs", few, dtype=torch.float64, rtol=1e-5, atol=1e-5)

@@ -809,7 +809,7 @@ def init_weights(module: nn.Module) -> None:
     """Draw the weights of one layer anew, in place. Radford, Metz & Chintala, 2016, section 4.
 
     Convolutions, transposed ones too, get weights from N(0, 0.02²); batch normalisation gets weights from N(1, 0.02²) and
-    biases 0. Here 0.02 is a standard deviation. Other layers stay as they are.
+    biases 0. Here 0.02 is a standard deviation.
 
     Args:
         module: a layer, or a network, whose own parameters it leaves alone (`apply` calls this for each of its layers).

@@ -691,7 +691,7 @@ oracle(
         )[0],
         "the generator was run in eval mode; leave it in the mode that it is in": generator_in_eval_mode,
         "left the generator in another mode": left_in_eval_mode,
-        "switched autograd off for all that follows": gradients_left_off,
+        "left gradients switched off for all that follows": gradients_left_off,
         "left the generator frozen": generator_left_frozen,
         "returned a float; its signature promises a tensor": lambda *arguments: discriminator_step(*arguments).item(),
         "returned None; its signature promises a tensor": lambda *arguments: (discriminator_step(*arguments), None)[1],
