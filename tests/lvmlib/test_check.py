@@ -233,7 +233,9 @@ def test_the_key_carries_no_right_answer_twice_and_reads_back_exactly() -> None:
             expected = found.expected(seed)
             assert key.right[seed].questions == expected.questions
             for entry, tensor in expected.tensors.items():
-                assert torch.allclose(key.right[seed].tensors[entry], tensor, rtol=1e-6, atol=1e-9, equal_nan=True)
+                # steps of training are computed in float32, and their last digit is the machine's
+                rtol, atol = (tolerance / 10 for tolerance in expected.tolerances[entry])
+                assert torch.allclose(key.right[seed].tensors[entry], tensor, rtol=rtol, atol=atol, equal_nan=True)
             assert set(key.mistakes[seed]) == set(found.wrong)
 
 
