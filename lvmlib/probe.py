@@ -123,16 +123,20 @@ class Ask:
         for name, gradient in zip(wrt, gradients, strict=True):
             self.record(question, f"gradient of {name}", gradient, rtol, atol)
 
-    def call(self, question: str, arguments: Mapping[str, Any], *, returns: type = Tensor) -> Tensor | None:
-        """Call the student's function once, where the call itself does something: a step of training, say.
+    def call(self, question: str, arguments: Mapping[str, Any], *, returns: type | None = Tensor) -> Any:
+        """Call the student's function once, where the call itself does something, or returns no number.
 
         Tensors are passed as copies, everything else as it is.
+
+        Args:
+            returns: what the signature promises, as a tensor then; None takes whatever comes, for the probe to read.
 
         Returns:
             What it returned, or None where it raised or broke its promise, which is then a fault of the question.
         """
         passed = {name: _fresh(value, False) for name, value in arguments.items()}
-        value = self._number(question, self.attempt(question, self.function, *passed.values()), returns)
+        result = self.attempt(question, self.function, *passed.values())
+        value = result if returns is None else self._number(question, result, returns)
         fault = _side_effect(arguments, passed)
         if fault:
             self.answers.faults.setdefault(question, fault)

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
 import numpy
-import torch
 from torch import Tensor
 
 from lvmlib.probe import Ask
-
-
-def call(ask: Ask, question: str, arguments: Mapping[str, Any]) -> Any:
-    """Call the student's function on copies of the arguments; that it changes one of them is a fault of the question.
-
-    Returns:
-        What it returned, or None where it raised.
-    """
-    copies = {name: value.clone() if isinstance(value, Tensor) else value for name, value in arguments.items()}
-    result = ask.attempt(question, ask.function, *copies.values())
-    for name, value in arguments.items():
-        if isinstance(value, Tensor) and not torch.equal(value, copies[name]):
-            blame(ask, question, f"changed its argument `{name}` in place; work on a new tensor")
-    return result
 
 
 def blame(ask: Ask, question: str, fault: str) -> None:

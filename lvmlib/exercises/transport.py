@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lvmlib.exercises.plain_values import blame, call, kind_of, number, several
+from lvmlib.exercises.plain_values import blame, kind_of, number, several
 from lvmlib.probe import Answers, Ask, Draw, is_plain
 
 UNITS = 256
@@ -63,7 +63,7 @@ def ask_problem(ask: Ask, problem: Problem) -> None:
     """Have a problem solved, and write down the value and the plan."""
     arguments = {"p": problem.p, "q": problem.q, "cost": problem.cost}
     question = problem.question
-    parts = several(ask, question, call(ask, question, arguments), ("value", "plan"))
+    parts = several(ask, question, ask.call(question, arguments, returns=None), ("value", "plan"))
     if parts is None:
         return
     value, plan = number(parts[0]), parts[1]

@@ -12,7 +12,7 @@ from torch import Tensor
 from lvmlib.exercises import exercise, transport
 from lvmlib.exercises.clipping import ask_clipping, dense_critic, nested_critic, normalised_critic
 from lvmlib.exercises.penalised import Polynomial, ask_penalty, smooth_critic
-from lvmlib.exercises.plain_values import blame, call, kind_of, number, several
+from lvmlib.exercises.plain_values import blame, kind_of, number, several
 from lvmlib.exercises.training_steps import OPTIMIZERS, ask_steps, small_discriminator, small_generator
 from lvmlib.probe import Ask, Draw
 
@@ -83,7 +83,7 @@ def parallel_lines(ask: Ask) -> None:
             return
         if edge:
             ask.answers.edges.append(question)
-        parts = several(ask, question, call(ask, question, {"theta": theta}), names)
+        parts = several(ask, question, ask.call(question, {"theta": theta}, returns=None), names)
         for name, part in zip(names, parts or (), strict=False):
             value = number(part)
             if value is None:
@@ -253,7 +253,7 @@ def generator_turns(ask: Ask) -> None:
         if edge:
             ask.answers.edges.append(question)
         arguments = {"steps": steps, "n_critic": n_critic}
-        turns, again = (call(ask, question, arguments) for _ in range(2))
+        turns, again = (ask.call(question, arguments, returns=None) for _ in range(2))
         fault = _no_list_of_bools(turns, steps)
         if not fault and turns != again:
             fault = "gives another answer when it is called again"
