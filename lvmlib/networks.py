@@ -14,6 +14,7 @@ __all__ = [
     "ConvolutionalEncoder",
     "GaussianDecoder",
     "convolutional_decoder",
+    "convolutional_features",
     "load_generator",
     "mlp_discriminator",
     "mlp_generator",
@@ -30,31 +31,24 @@ _GROUPS = 8
 class ConvolutionalEncoder(nn.Module):
     """Images to the Gaussian (mean, log_var) of their latents.
 
-    Three convolutions that halve the image, then one linear layer for both.
-    Group normalisation treats every image by itself, so that the code of one does not depend on the others in the
-    batch (Wu & He, *Group Normalization*, 2018).
+    The stages of `convolutional_features`, then one linear layer for both.
 
     Args:
         channels: Of the images, 1 for grey and 3 for colour.
-        height: In pixels, a multiple of 8.
-        width: In pixels, a multiple of 8.
+        height: In pixels.
+        width: In pixels.
         latent: Number of latents.
         features: Channels after the first stage, a multiple of 16; the second has twice as many and the
             third four times.
 
     Raises:
-        ValueError: The height or the width is not a multiple of 8, or `features` not one of 16.
+        ValueError: The images have no pixels, or `features` is not a multiple of 16.
     """
 
     def __init__(self, channels: int, height: int, width: int, latent: int, *, features: int = 32) -> None:
         super().__init__()
         rows, columns = _coarse(height, width, features)
-        self.body = nn.Sequential(
-            *_halving(channels, features),
-            *_halving(features, 2 * features),
-            *_halving(2 * features, 4 * features),
-            nn.Flatten(),
-        )
+        self.body = convolutional_features(channels, height, width, features=features)
         self.head = nn.Linear(4 * features * rows * columns, 2 * latent)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,17 +57,48 @@ class ConvolutionalEncoder(nn.Module):
         return mean, log_var
 
 
+def convolutional_features(channels: int, height: int, width: int, *, features: int = 32) -> nn.Sequential:
+    """Images to flat features: three convolutions, each of which halves the image.
+
+    An image whose height or width is not a multiple of 8 gets a black margin up to the next one. Group normalisation
+    treats every image by itself, so that the code of one does not depend on the others in the batch (Wu & He, *Group
+    Normalization*, 2018).
+
+    Args:
+        channels: Of the images, 1 for grey and 3 for colour.
+        height: In pixels.
+        width: In pixels.
+        features: Channels after the first stage, a multiple of 16; the second has twice as many and the
+            third four times.
+
+    Returns:
+        A network from (batch, channels, height, width) to (batch, 4·features·⌈height / 8⌉·⌈width / 8⌉).
+
+    Raises:
+        ValueError: The images have no pixels, or `features` is not a multiple of 16.
+    """
+    _coarse(height, width, features)
+    margins = _margins(height, width)
+    return nn.Sequential(
+        *([nn.ZeroPad2d(margins)] if any(margins) else []),
+        *_halving(channels, features),
+        *_halving(features, 2 * features),
+        *_halving(2 * features, 4 * features),
+        nn.Flatten(),
+    )
+
+
 def convolutional_decoder(channels: int, height: int, width: int, latent: int, *, features: int = 32) -> nn.Sequential:
     """Latents to raw images: the mirror image of `ConvolutionalEncoder`.
 
     The kernels of its transposed convolutions are twice as long as their stride and overlap evenly, and an ordinary
     convolution comes last; both are against checkerboards (Odena, Dumoulin & Olah, *Deconvolution and Checkerboard
-    Artifacts*, 2016).
+    Artifacts*, 2016). The margin that the encoder adds to reach a multiple of 8 is cut off at the end.
 
     Args:
         channels: Of the images, 1 for grey and 3 for colour.
-        height: In pixels, a multiple of 8.
-        width: In pixels, a multiple of 8.
+        height: In pixels.
+        width: In pixels.
         latent: Number of latents.
         features: As given to the encoder.
 
@@ -82,9 +107,10 @@ def convolutional_decoder(channels: int, height: int, width: int, latent: int, *
         or means of a Gaussian one.
 
     Raises:
-        ValueError: The height or the width is not a multiple of 8, or `features` not one of 16.
+        ValueError: The images have no pixels, or `features` is not a multiple of 16.
     """
     rows, columns = _coarse(height, width, features)
+    left, right, above, below = margins = _margins(height, width)
     # Half the channels at full size, which is where most of the arithmetic would be.
     fine = features // 2
     return nn.Sequential(
@@ -95,6 +121,8 @@ def convolutional_decoder(channels: int, height: int, width: int, latent: int, *
         *_doubling(2 * features, features),
         *_doubling(features, fine),
         nn.Conv2d(fine, channels, kernel_size=3, padding=1),
+        # a negative margin is cut off
+        *([nn.ZeroPad2d((-left, -right, -above, -below))] if any(margins) else []),
     )
 
 
@@ -226,15 +254,18 @@ def _normalised_linear(inputs: int, outputs: int) -> list[nn.Module]:
 
 def _coarse(height: int, width: int, features: int) -> tuple[int, int]:
     """Height and width of an image after the last stage."""
-    if min(height, width) < 1 or height % _REDUCTION or width % _REDUCTION:
-        raise ValueError(
-            f"The images are {height}×{width} pixels and this network halves them three times; "
-            "load them with a size that is a multiple of 8, such as size=32."
-        )
+    if min(height, width) < 1:
+        raise ValueError(f"The images are {height}×{width} pixels; give a height and a width from 1 up.")
     # the decoder's last stage has half of them, and they must fall into the groups that are normalised together
     if features < 1 or features % (2 * _GROUPS):
         raise ValueError(f"features={features} does not fall into groups; choose a multiple of {2 * _GROUPS}.")
-    return height // _REDUCTION, width // _REDUCTION
+    return -(-height // _REDUCTION), -(-width // _REDUCTION)
+
+
+def _margins(height: int, width: int) -> tuple[int, int, int, int]:
+    """Pixels to add left, right, above and below, so that three halvings come out even."""
+    across, down = -width % _REDUCTION, -height % _REDUCTION
+    return across // 2, across - across // 2, down // 2, down - down // 2
 
 
 def _halving(inputs: int, outputs: int) -> list[nn.Module]:

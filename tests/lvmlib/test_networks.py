@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from lvmlib.networks import ConvolutionalEncoder, GaussianDecoder, convolutional_decoder
+from lvmlib.networks import ConvolutionalEncoder, GaussianDecoder, convolutional_decoder, convolutional_features
 
-SHAPES = [(1, 32, 32, 10), (3, 16, 40, 7), (2, 24, 8, 1)]
+SHAPES = [(1, 32, 32, 10), (3, 16, 40, 7), (2, 24, 8, 1), (1, 28, 28, 10), (3, 17, 5, 4), (1, 1, 1, 2), (2, 8, 9, 3)]
 
 
 @pytest.mark.parametrize(("channels", "height", "width", "latent"), SHAPES)
@@ -52,9 +52,35 @@ def test_decoder_is_not_squashed_into_the_unit_interval() -> None:
     assert means.min() < 0
 
 
-@pytest.mark.parametrize(("height", "width"), [(28, 32), (32, 30), (0, 32)])
-def test_a_size_that_cannot_be_halved_three_times_is_refused(height: int, width: int) -> None:
-    sentence = f"The images are {height}×{width} pixels and .* multiple of 8"
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 9), (16, 11)])
+def test_every_pixel_reaches_the_code_and_every_latent_every_pixel_at_any_size(height: int, width: int) -> None:
+    torch.manual_seed(0)
+    features = convolutional_features(2, height, width, features=16)
+    moved = torch.autograd.functional.jacobian(lambda x: features(x)[0], torch.rand(1, 2, height, width))
+    assert (moved != 0).any(0).all()
+    decoder = convolutional_decoder(2, height, width, 3, features=16)
+    moved = torch.autograd.functional.jacobian(lambda z: decoder(z)[0], torch.randn(1, 3))
+    assert (moved != 0).all()
+
+
+def test_a_margin_makes_up_for_what_lacks_to_a_multiple_of_8() -> None:
+    """An image of any size is treated as the next larger one with black around it, and drawn as the middle of it."""
+    torch.manual_seed(0)
+    small, large = convolutional_features(1, 13, 22, features=16), convolutional_features(1, 16, 24, features=16)
+    large.load_state_dict({f"{int(name[0]) - 1}{name[1:]}": value for name, value in small.state_dict().items()})
+    x = torch.rand(2, 1, 13, 22)
+    framed = torch.zeros(2, 1, 16, 24)
+    framed[:, :, 1:14, 1:23] = x
+    torch.testing.assert_close(small(x), large(framed))
+    small, large = convolutional_decoder(1, 13, 22, 3, features=16), convolutional_decoder(1, 16, 24, 3, features=16)
+    large.load_state_dict(small.state_dict())
+    z = torch.randn(2, 3)
+    torch.testing.assert_close(small(z), large(z)[:, :, 1:14, 1:23])
+
+
+@pytest.mark.parametrize(("height", "width"), [(0, 32), (32, 0), (-8, 8)])
+def test_an_image_without_pixels_is_refused(height: int, width: int) -> None:
+    sentence = f"The images are {height}×{width} pixels; give a height and a width from 1 up"
     with pytest.raises(ValueError, match=sentence):
         ConvolutionalEncoder(1, height, width, 4)
     with pytest.raises(ValueError, match=sentence):
