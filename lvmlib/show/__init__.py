@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from lvmlib.show.pictures import grid, reconstructions
     from lvmlib.show.plots import bars, curves
     from lvmlib.show.points import clouds, scatter
+    from lvmlib.show.sliders import Slider, slider
+    from lvmlib.show.spread import ranges
 
 _MODULES = {
     "grid": "pictures",
@@ -34,11 +36,14 @@ _MODULES = {
     "gif": "animation",
     "Animation": "animation",
     "Figure": "figure",
+    "ranges": "spread",
+    "slider": "sliders",
+    "Slider": "sliders",
 }
 
 __all__ = [
-    "Animation", "Figure", "bars", "clouds", "curves", "densities", "gif", "grid", "histograms", "landscape",
-    "manifold", "reconstructions", "scatter", "traversal",
+    "Animation", "Figure", "Slider", "bars", "clouds", "curves", "densities", "gif", "grid", "histograms", "landscape",
+    "manifold", "ranges", "reconstructions", "scatter", "slider", "traversal",
 ]  # fmt: skip
 
 

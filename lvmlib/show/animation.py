@@ -7,18 +7,20 @@ import html
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from lvmlib.show.figure import Figure, write
-from lvmlib.show.pixels import Bytes, default_columns, enlarge, tile, to_bytes
+from lvmlib.show.figure import DPI, Figure, look, write
+from lvmlib.show.mosaic import CAPTION, WIDEST, room
+from lvmlib.show.pixels import WHITE, Bytes, default_columns, enlarge, tile, to_bytes
 
-_SIDE = 192  # screen pixels
+_SIDE, _STRIP, _MARGIN = 192, 20, 4  # screen pixels
 _GREYS, _COLOURS = 64, 128
 _HTML = re.compile(r'<img src="data:image/gif;base64,([\w+/=]+)" alt="([^"]*)">')
 
@@ -67,6 +69,8 @@ def gif(
     alt: str | None = None,
     scale: int | None = None,
     columns: int | None = None,
+    titles: Sequence[object] | None = None,
+    frame_titles: Sequence[object] | None = None,
 ) -> Animation:
     """Frames as a GIF that loops, at a palette of 64 greys or 128 colours.
 
@@ -77,34 +81,81 @@ def gif(
         alt: What the animation shows, for those who cannot see it.
         scale: Screen pixels an image pixel, for frames that are images.
         columns: Images a row, for frames that hold several.
+        titles: One above each image of a frame, the same in all frames, for example the model that draws it.
+        frame_titles: One above each frame, for example the code's value in it.
 
     Raises:
-        ValueError: No frames, images of another shape or with NaN, or figures of different sizes.
+        ValueError: No frames, images of another shape or with NaN, figures of different sizes or with titles of
+            images, or not as many titles as there are images or frames.
     """
-    pixels = _enlarged(frames, scale, columns) if isinstance(frames, Tensor) else _drawn(frames)
+    told = [str(title) for title in titles] if titles is not None else []
+    pixels = _enlarged(frames, scale, columns, told) if isinstance(frames, Tensor) else _drawn(frames, told)
+    if frame_titles is not None:
+        pixels = _under(pixels, [str(title) for title in frame_titles])
     grey = bool((pixels == pixels[..., :1]).all())
     first, *others = _in_greys(pixels) if grey else _in_colours(pixels)
     pause = max(2, round(100 * seconds / len(pixels)))
     file = io.BytesIO()
     first.save(file, "gif", save_all=True, append_images=others, duration=10 * pause, loop=0)
-    what = "images." if isinstance(frames, Tensor) else f"pictures, the last: {frames[-1].alt}"
-    return Animation(file.getvalue(), alt or f"Animation of {len(pixels)} {what}")
+    what = "images" if isinstance(frames, Tensor) else f"pictures, the last: {frames[-1].alt.removesuffix('.')}"
+    beside = f", side by side {', '.join(told)}" if told else ""
+    return Animation(file.getvalue(), alt or f"Animation of {len(pixels)} {what}{beside}.")
 
 
-def _enlarged(images: Tensor, scale: int | None, columns: int | None) -> Bytes:
-    if images.ndim == 5:
-        count = images.shape[1]
-        together = to_bytes(images.flatten(0, 1), "frames")
-        rows = together.reshape(len(images), count, *together.shape[1:])
-        pixels = np.stack([tile(frame, columns or default_columns(count)) for frame in rows])
-    else:
-        pixels = to_bytes(images, "frames")
+def _enlarged(images: Tensor, scale: int | None, columns: int | None, titles: Sequence[str]) -> Bytes:
+    """The frames in screen pixels, shape (frames, height, width, 3)."""
+    several = images if images.ndim == 5 else images[:, None]
+    together = to_bytes(several.flatten(0, 1), "frames")
+    count, height, width = several.shape[1], *together.shape[1:3]
+    if titles and len(titles) != count:
+        raise ValueError(f"A frame holds {count} images and there are {len(titles)} titles; pass one an image.")
+    columns = min(columns or default_columns(count), count)
+    frames = together.reshape(len(images), count, height, width, 3)
+    if titles:
+        return _captioned(frames, columns, titles, scale or max(1, min(WIDEST // (columns * width), _SIDE // height)))
+    pixels = np.stack([tile(frame, columns) for frame in frames])
     return enlarge(pixels, scale or max(1, _SIDE // max(pixels.shape[1:3])))
 
 
-def _drawn(figures: Sequence[Figure]) -> Bytes:
+def _captioned(frames: Bytes, columns: int, titles: Sequence[str], scale: int) -> Bytes:
+    """Every row of images under a strip with their titles; shapes as in :func:`_enlarged`."""
+    length, count, height, width, _ = frames.shape
+    _, between = room(titles, width, 1, scale)
+    left = between // 2
+    spaced = np.full((length, count, height, width + between, 3), WHITE, dtype=np.uint8)
+    spaced[:, :, :, left : left + width] = frames
+    parts = []
+    for start in range(0, count, columns):
+        row, words = spaced[:, start : start + columns], titles[start : start + columns]
+        middles = [(index * (width + between) + left + width / 2) * scale for index in range(len(words))]
+        strip = _words(dict(zip(middles, words, strict=True)), columns * (width + between) * scale, "center")
+        drawn = np.stack([tile(frame, columns, (0, 0)) for frame in row])
+        parts += [np.repeat(strip[None], length, axis=0), enlarge(drawn, scale)]
+    return np.concatenate(parts, axis=1)
+
+
+def _under(pixels: Bytes, titles: Sequence[str]) -> Bytes:
+    """The frames, each with its title on a strip above it."""
+    if len(titles) != len(pixels):
+        raise ValueError(f"There are {len(pixels)} frames and {len(titles)} frame titles; pass one a frame.")
+    strips = [_words({_MARGIN: title}, pixels.shape[2], "left") for title in titles]
+    return np.concatenate([np.stack(strips), pixels], axis=1)
+
+
+def _words(words: Mapping[float, str], width: int, align: Literal["left", "center"]) -> Bytes:
+    """Words in black on a white strip at these screen pixels from the left, shape (height, width, 3)."""
+    strip = Figure(", ".join(words.values()), figsize=(width / DPI, _STRIP / DPI))
+    with look():
+        for place, word in words.items():
+            strip.text(place / width, 0.5, word, ha=align, va="center", size=CAPTION)
+    return strip.pixels()
+
+
+def _drawn(figures: Sequence[Figure], titles: Sequence[str]) -> Bytes:
     if not figures:
         raise ValueError("There are no frames; pass at least one.")
+    if titles:
+        raise ValueError("Frames that are figures have their own titles; titles are for frames that are images.")
     pixels = [figure.pixels() for figure in figures]
     sizes = sorted({(frame.shape[1], frame.shape[0]) for frame in pixels})
     if len(sizes) > 1:

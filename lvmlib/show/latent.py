@@ -18,6 +18,7 @@ def traversal(
     *,
     row_labels: Sequence[object] | None = None,
     column_labels: Sequence[object] | None = None,
+    base: int | None = None,
     xlabel: str | None = None,
     ylabel: str | None = None,
     title: str | None = None,
@@ -30,19 +31,23 @@ def traversal(
         strips: Images in [0, 1], shape (rows, columns, 1 or 3, height, width).
         row_labels: One on the left of each row, for example its latent unit.
         column_labels: One below each column, for example the code's value there.
+        base: The column (0, 1, …) that shows the code everything starts from; it gets a frame.
         xlabel, ylabel: What the columns and the rows are.
         title, alt, scale: As in :func:`lvmlib.show.grid`.
 
     Raises:
-        ValueError: The strips have another shape, or the number of labels does not fit.
+        ValueError: The strips have another shape, the number of labels does not fit, or base is no column.
     """
     if strips.ndim != 5:
         raise ValueError(f"The strips have shape {tuple(strips.shape)}; pass (rows, columns, channels, height, width).")
     rows, columns = strips.shape[:2]
+    if base is not None and not 0 <= base < columns:
+        raise ValueError(f"base is {base} and there are {columns} columns; pass one from 0 to {columns - 1}.")
     rows_at, columns_at = _labels(row_labels, rows, "row"), _labels(column_labels, columns, "column")
     along = f", along a row {xlabel}" if xlabel else ""
-    named = f"; from the top, {', '.join(rows_at[1])}" if rows_at else ""
-    alt = alt or f"{title or 'Traversal'}: {rows} rows of {columns} images{along}{named}."
+    named = f"; from the top, {', '.join(rows_at[1])}".replace("\n", " ") if rows_at else ""
+    framed = "" if base is None else f", the base framed in column {base + 1}"
+    alt = alt or f"{title or 'Traversal'}: {rows} rows of {columns} images{along}{framed}{named}."
     return mosaic(
         to_bytes(strips.flatten(0, 1), "strips"),
         columns,
@@ -52,6 +57,7 @@ def traversal(
         columns_at=columns_at,
         xlabel=xlabel,
         ylabel=ylabel,
+        framed=base,
         scale=scale,
     )
 
@@ -88,8 +94,8 @@ def manifold(
     if len(images) != len(codes):
         raise ValueError(f"decode returned {len(images)} images for {len(codes)} codes; it must return one a code.")
     places = torch.linspace(0, size - 1, min(size, 5)).round().int().tolist()
-    labels = [_short(quantiles[place].item()) for place in places]
-    edge = _short(quantiles[-1].item())
+    labels = [short(quantiles[place].item()) for place in places]
+    edge = short(quantiles[-1].item())
     alt = alt or f"{title or 'Latent manifold'}: {size} by {size} decoded images, z₁ to the right and z₂ up to ±{edge}."
     return mosaic(
         to_bytes(images, "decoded images"),
@@ -105,7 +111,7 @@ def manifold(
     )
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     # Rounding first, and adding 0, so that −0.001 is written 0 and not −0.
     return f"{round(value, 2) + 0:g}".replace("-", "−")
 
@@ -115,4 +121,4 @@ def _labels(labels: Sequence[object] | None, count: int, what: str) -> tuple[ran
         return None
     if len(labels) != count:
         raise ValueError(f"There are {count} {what}s and {len(labels)} {what} labels; pass one a {what}.")
-    return range(count), [_short(label) if isinstance(label, float) else str(label) for label in labels]
+    return range(count), [short(label) if isinstance(label, float) else str(label) for label in labels]

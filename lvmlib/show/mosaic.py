@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.patches import Rectangle
 
-from lvmlib.show.figure import DPI, SHARPNESS, Figure, look
+from lvmlib.show.figure import DPI, PALETTE, SHARPNESS, Figure, look
 from lvmlib.show.pixels import Bytes, enlarge, tile
 
-_WIDEST, _CELL = 680, 64  # screen pixels
-_CAPTION = 8  # points
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDEST, _CELL = 680, 64  # screen pixels
+CAPTION = 8  # points
+_FRAME = PALETTE[1]
 
 Ticks = tuple[Sequence[float], Sequence[str]]
 
@@ -27,6 +33,7 @@ def mosaic(
     columns_at: Ticks | None = None,
     xlabel: str | None = None,
     ylabel: str | None = None,
+    framed: int | None = None,
     gap: int = 1,
     scale: float | None = None,
 ) -> Figure:
@@ -37,6 +44,7 @@ def mosaic(
         columns: Images a row.
         captions: One above each image.
         rows_at, columns_at: Rows and columns (0, 1, …) to label on the left and below, and their labels.
+        framed: A column with a frame around it, its label in the frame's colour.
         gap: White image pixels between images; captions widen it as far as they need.
         scale: Screen pixels an image pixel, in steps of ½; without it, whatever suits a notebook.
     """
@@ -45,39 +53,51 @@ def mosaic(
     zoom = max(1, round(scale * SHARPNESS))
     figure = Figure(alt)
     with look():
-        gaps = _room(figure, captions, width, gap, zoom / SHARPNESS) if captions else (gap, gap)
+        gaps = room(captions, width, gap, zoom / SHARPNESS) if captions else (gap, gap)
         picture = tile(images, columns, gaps)
         axes = figure.add_axes((0, 0, 1, 1))
         axes.imshow(enlarge(picture, zoom), extent=(0, picture.shape[1], picture.shape[0], 0), interpolation="nearest")
         axes.set(xticks=[], yticks=[], xlabel=xlabel, ylabel=ylabel)
         axes.spines[:].set_visible(False)
-        axes.set_title(title or "", pad=_CAPTION + 12 if captions else 6)
+        axes.set_title(title or "", pad=CAPTION + 12 if captions else 6)
         for index, caption in enumerate(captions or ()):
             row, column = divmod(index, columns)
             place = (column * (width + gaps[1]) + width / 2, row * (height + gaps[0]))
-            axes.annotate(caption, place, (0, 3), textcoords="offset points", ha="center", va="bottom", size=_CAPTION)
+            axes.annotate(caption, place, (0, 3), textcoords="offset points", ha="center", va="bottom", size=CAPTION)
         if rows_at:
             axes.set_yticks([row * (height + gaps[0]) + height / 2 for row in rows_at[0]], rows_at[1])
         if columns_at:
             axes.set_xticks([column * (width + gaps[1]) + width / 2 for column in columns_at[0]], columns_at[1])
         axes.tick_params(length=0 if gap else 3)
+        if framed is not None:
+            _frame(axes, framed, width + gaps[1], gaps, picture.shape[0])
         _wrap(figure, picture.shape[1] * zoom / SHARPNESS, picture.shape[0] * zoom / SHARPNESS)
     return figure
 
 
+def _frame(axes: Axes, column: int, stride: int, gaps: tuple[int, int], height: int) -> None:
+    down, across = gaps
+    corner = (column * stride - across / 2, -down / 2)
+    axes.add_patch(Rectangle(corner, stride, height + down, fill=False, edgecolor=_FRAME, linewidth=2, clip_on=False))
+    middle = corner[0] + stride / 2
+    for place, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True):
+        if abs(place - middle) < 1:
+            label.set(color=_FRAME, weight="bold")
+
+
 def _default_scale(height: int, width: int) -> float:
-    scale = min(_CELL / height, _WIDEST / width)
+    scale = min(_CELL / height, WIDEST / width)
     return max(1, math.floor(scale * SHARPNESS)) / SHARPNESS
 
 
-def _room(figure: Figure, captions: Sequence[str], width: int, gap: int, scale: float) -> tuple[int, int]:
+def room(captions: Sequence[str], width: int, gap: int, scale: float) -> tuple[int, int]:
     """The gaps, in image pixels, at which no caption touches an image below or a caption beside it."""
-    text = figure.text(0, 0, "", size=_CAPTION)
-    sizes = []
-    for caption in captions:
-        text.set_text(caption)
-        sizes.append(text.get_window_extent().size)
-    text.remove()
+    with look():
+        text = Figure("").text(0, 0, "", size=CAPTION)
+        sizes = []
+        for caption in captions:
+            text.set_text(caption)
+            sizes.append(text.get_window_extent().size)
     widest, highest = np.max(sizes, axis=0)
     down, across = math.ceil((highest + 10) / scale), math.ceil((widest + 8) / scale) - width
     return max(gap, down), max(gap, across)

@@ -44,8 +44,11 @@ FIGURES = {
     "grid": lambda: show.grid(flat(0.1, 0.5, 0.9), titles=["a", "b", "c"]),
     "reconstructions": lambda: show.reconstructions(flat(0.1, 0.5), flat(0.2, 0.4)),
     "traversal": lambda: show.traversal(flat(*[0.1] * 6).view(2, 3, 1, 4, 6), xlabel="z"),
+    "traversal from a base": lambda: show.traversal(flat(*[0.1] * 6).view(2, 3, 1, 4, 6), base=1),
     "manifold": lambda: show.manifold(lambda z: torch.sigmoid(z[:, :1, None, None]).expand(-1, 3, 5, 5), size=3),
     "curves": lambda: show.curves({"training": [3.0, 2.0], "test": [4.0, 3.0]}),
+    "ranges": lambda: show.ranges({"MIG": [[0.1, 0.2], [0.3, 0.5]], "metric": [[0.6, 0.8], [0.9, 0.9]]}, x=[1, 4]),
+    "measured ranges": lambda: show.ranges({"MIG": [[0.1, 0.2], [0.3, 0.5]]}, x=[[9, 8], [7, 6]], names=["a", "b"]),
     "bars": lambda: show.bars({"rate": [3.0, 2.0]}),
     "scatter": lambda: show.scatter(torch.eye(2), torch.tensor([0, 1])),
     "clouds": lambda: show.clouds({"data": torch.eye(2), "samples": torch.zeros(3, 2)}),
@@ -162,6 +165,18 @@ def test_traversal_labels_rows_and_columns():
     assert axes.get_yticks().tolist() == [2, 7] and axes.get_xlabel() == "value"
 
 
+def test_traversal_frames_the_base():
+    strips = flat(*[0.5] * 15).reshape(3, 5, 1, 4, 6)
+    labels = ["−3", "−1", "base", "1", "3"]
+    figure = show.traversal(strips, base=2, row_labels=["z₁\n3 nats", "z₂", "z₃"], column_labels=labels, scale=2)
+    (frame,) = figure.axes[0].patches
+    assert frame.get_bbox().extents.tolist() == [2 * 7 - 0.5, -0.5, 3 * 7 - 0.5, 3 * 5 - 1 + 0.5]
+    weights = {label.get_text(): label.get_weight() for label in figure.axes[0].get_xticklabels()}
+    assert [label for label, weight in weights.items() if weight == "bold"] == ["base"]
+    assert figure.alt.endswith("of 5 images, the base framed in column 3; from the top, z₁ 3 nats, z₂, z₃.")
+    assert not show.traversal(strips, column_labels=labels).axes[0].patches
+
+
 def test_manifold_puts_normal_quantiles_of_z1_to_the_right_and_of_z2_upwards():
     asked = []
 
@@ -210,6 +225,42 @@ def test_curves_on_a_logarithmic_axis_at_given_places():
     axes = show.curves({"loss": [1.0, 100.0]}, x=[10, 30], xlabel="step", logarithmic=True).axes[0]
     assert axes.get_yscale() == "log"
     assert axes.lines[0].get_xdata().tolist() == [10, 30]
+
+
+def test_ranges_show_every_run_its_mean_and_how_far_they_reach():
+    series = {"MIG": [[0.1, 0.3, 0.2], [0.6, 0.4, 0.2]], "metric": torch.tensor([[0.7, 0.8], [0.9, 1.0]])}
+    figure = show.ranges(series, x=[1, 4], ylabel="score", logarithmic_x=True, limits=(0, 1))
+    axes = figure.axes[0]
+    assert [line.get_ydata().tolist() for line in axes.lines] == [
+        pytest.approx([0.2, 0.4]),
+        pytest.approx([0.75, 0.95]),
+    ]
+    bands, dots = axes.collections[::2], axes.collections[1::2]
+    ends = [sorted({*map(tuple, band.get_paths()[0].vertices.round(6).tolist())}) for band in bands]
+    assert ends[0] == [(1, 0.1), (1, 0.3), (4, 0.2), (4, 0.6)]
+    assert ends[1] == [(1, 0.7), (1, 0.8), (4, 0.9), (4, 1)]
+    assert dots[0].get_offsets().tolist() == [[1, 0.1], [1, 0.3], [1, 0.2], [4, 0.6], [4, 0.4], [4, 0.2]]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "4"]
+    assert axes.get_xscale() == "log" and axes.get_ylim() == (0, 1)
+    assert [text.get_text() for text in figure.legends[0].texts] == ["MIG", "metric"]
+    assert "means of MIG 0.2, 0.4, single runs at most 0.4 apart" in figure.alt and figure.alt.endswith("at 1, 4.")
+
+
+def test_ranges_against_what_every_run_measured():
+    measured = [[10.0, 12.0], [10.5, 12.5], [30.0, 50.0]]
+    names = ["β = 0.5", "β = 1", "β = 4"]
+    figure = show.ranges({"MIG": [[0.1, 0.2], [0.11, 0.22], [0.4, 0.5]]}, x=measured, names=names, xlabel="nats")
+    axes = figure.axes[0]
+    across, up = [[path.tolist() for path in lines.get_segments()] for lines in axes.collections[:2]]
+    assert across[2] == [[30, pytest.approx(0.45)], [50, pytest.approx(0.45)]]
+    assert up[0] == [[11, pytest.approx(0.1)], [11, pytest.approx(0.2)]]
+    assert axes.collections[2].get_offsets()[:2].tolist() == [[10, 0.1], [12, 0.2]]
+    texts = {text.get_text(): text for text in axes.texts}
+    assert list(texts) == names and [text.xy[0] for text in texts.values()] == [11, 11.5, 40]
+    figure.png()
+    boxes = [text.get_window_extent() for text in texts.values()]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    assert figure.alt.endswith("at β = 0.5, β = 1, β = 4.")
 
 
 def test_bars_stand_beside_each_other_sorted_or_not():
@@ -377,6 +428,36 @@ def test_gif_lays_several_images_side_by_side_in_every_frame():
         assert levels == pytest.approx([255 * (shade + number / 10) for number in range(6)], abs=3)
 
 
+@pytest.mark.parametrize(("columns", "size"), [(3, (3 * 7 * 8, 20 + 4 * 8)), (2, (2 * 7 * 8, 2 * (20 + 4 * 8)))])
+def test_gif_titles_the_images_and_the_frames(columns, size):
+    frames = torch.stack([flat(shade, shade + 0.1, shade + 0.2) for shade in (0.1, 0.5)])
+    titles = ["a", "b", "c"]
+    told = show.gif(frames, titles=titles, frame_titles=["z = −1", "z = 1"], columns=columns, scale=8)
+    drawn = frames_of(told)
+    assert [frame.shape for frame in drawn] == [(20 + size[1], size[0], 3)] * 2
+    for frame, shade in zip(drawn, (0.1, 0.5), strict=True):
+        for index in range(3):
+            row, column = divmod(index, columns)
+            top, left = 20 + (20 + 32) * row, 56 * column
+            assert (frame[top : top + 20, left : left + 56] < 128).any(), "a title stands above each image"
+            image = frame[top + 20 : top + 52, left : left + 48]
+            assert np.ptp(image) == 0 and abs(int(image[0, 0, 0]) - 255 * (shade + index / 10)) <= 3
+    above = [frame[:20] for frame in drawn]
+    assert (above[0] < 128).any() and not np.array_equal(*above), "each frame has its own title"
+    assert told.alt == "Animation of 2 images, side by side a, b, c."
+    one = frames_of(show.gif(flat(0.1, 0.5), frame_titles=["z = −1", "z = 1"], scale=8))
+    assert one[0].shape == (20 + 32, 48, 3) and not np.array_equal(one[0][:20], one[1][:20])
+
+
+def test_gif_titles_get_the_room_they_need():
+    frames = flat(*[0.0] * 4, *[0.5] * 4).reshape(2, 4, 1, 4, 6)
+    frame = frames_of(show.gif(frames, titles=["averylongname"] * 4, columns=4, scale=2))[0][..., 0] < 128
+    ink, images = (np.flatnonzero(np.diff(row, prepend=False, append=False)) for row in (frame[:20].any(0), frame[24]))
+    assert (np.diff(images) == 12).sum() == 4 and len(images) == 8, "images keep their size"
+    blanks = ink[2::2] - ink[1:-1:2]
+    assert (blanks >= 7).sum() == 3 and ink[0] > 0 and ink[-1] < frame.shape[1], "titles keep apart"
+
+
 def test_gif_keeps_colours():
     colours = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.5, 0.0], [0.0, 0.0, 1.0]])[:, :, None, None].expand(-1, -1, 4, 4)
     for frame, colour in zip(frames_of(show.gif(colours)), colours, strict=True):
@@ -440,12 +521,23 @@ FAILURES = {
         lambda: show.traversal(flat(0, 1)[None], row_labels=["a", "b"]),
         "1 rows and 2 row labels",
     ),
+    "a base outside": (lambda: show.traversal(flat(0, 1)[None], base=2), "base is 2 and there are 2 columns"),
     "decoder of one": (lambda: show.manifold(lambda z: flat(0.5), size=3), "returned 1 images for 9 codes"),
     "no manifold": (lambda: show.manifold(lambda z: z, size=0), "size is 0"),
     "no curves": (lambda: show.curves({}), "There is no series"),
     "empty curve": (lambda: show.curves({"loss": []}), "'loss' holds no values"),
     "places of another length": (lambda: show.curves({"loss": [1.0]}, x=[1, 2]), "'loss' holds 1 values and x 2"),
     "zero on a logarithmic axis": (lambda: show.curves({"kl": [1.0, 0.0]}, logarithmic=True), "'kl' holds values ≤ 0"),
+    "no ranges": (lambda: show.ranges({}, x=[]), "There is no series to draw; pass a name and its runs"),
+    "a setting without runs": (lambda: show.ranges({"MIG": [[0.1], []]}, x=[1, 4]), "'MIG' has a setting without runs"),
+    "settings elsewhere": (lambda: show.ranges({"MIG": [[0.1]]}, x=[1, 4]), "'MIG' holds 1 settings and x 2"),
+    "runs elsewhere": (lambda: show.ranges({"MIG": [[0.1]]}, x=[[1, 2]]), "'MIG' holds 1 runs of a setting and x 2"),
+    "a run of nan": (lambda: show.ranges({"MIG": [[0.1, NAN]]}, x=[1]), "1 values of 'MIG' are NaN or infinite"),
+    "a setting without a name": (lambda: show.ranges({"MIG": [[0.1]]}, x=[1], names=[]), "1 settings and 0 names"),
+    "β of 0 on a logarithmic axis": (
+        lambda: show.ranges({"MIG": [[1]]}, x=[0], logarithmic_x=True),
+        "x holds values ≤ 0",
+    ),
     "uneven bars": (lambda: show.bars({"a": [1.0], "b": [1.0, 2.0]}), "'b' holds 2 values and the first series 1"),
     "no bar": (lambda: show.bars({"a": [float("nan")]}), "'a' holds NaN"),
     "sorted ticks": (lambda: show.bars({"a": [1.0]}, ticks=["x"], sort=True), "either ticks or sort"),
@@ -485,6 +577,12 @@ FAILURES = {
         lambda: show.landscape({"a": lambda x: x[:, 0]}, points={"data": torch.zeros(4, 3)}),
         "points of 'data' have shape",
     ),
+    "too few captions": (
+        lambda: show.gif(flat(0, 1)[None], titles=["a"]),
+        "A frame holds 2 images and there are 1 titles; pass one an image",
+    ),
+    "too few frame titles": (lambda: show.gif(flat(0, 1), frame_titles=["a"]), "2 frames and 1 frame titles"),
+    "captions of figures": (lambda: show.gif([show.grid(flat(0))], titles=["a"]), "figures have their own titles"),
     "no frames": (lambda: show.gif([]), "There are no frames"),
     "figures of two sizes": (lambda: show.gif([show.grid(flat(0)), show.grid(flat(0, 1))]), "needs one size"),
 }
