@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from lvmlib.probe import is_stub
+from lvmlib.probe import is_stub, stub_name
 
 PICTURES = Path(__file__).parent / "pictures"
 
@@ -44,7 +44,7 @@ def experiment(name: str) -> Iterator[None]:
 def _lacking(error: NotImplementedError | NameError, frames: list[FrameType]) -> str | None:
     """The exercise behind an error, or None if the error is the student's to see."""
     if isinstance(error, NotImplementedError):
-        return frames[-1].f_code.co_name if is_stub(error) else None
+        return stub_name(error) if is_stub(error) else None
     in_the_cell_itself = frames[-1].f_code.co_filename == frames[0].f_code.co_filename
     return _makers.get(error.name or "") if in_the_cell_itself else None
 

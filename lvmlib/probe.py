@@ -167,7 +167,7 @@ class Ask:
                 stopped = learning and not torch.is_grad_enabled()
         except NotImplementedError as error:
             if is_stub(error):
-                raise Unsolved(traceback.extract_tb(error.__traceback__)[-1].name) from error
+                raise Unsolved(stub_name(error)) from error
             self.answers.faults.setdefault(question, _raised(error, doing))
             return None
         except (Exception, SystemExit, GeneratorExit) as error:
@@ -322,6 +322,12 @@ def is_stub(error: NotImplementedError) -> bool:
     """Whether the student's own `raise NotImplementedError` was met, and not one inside torch."""
     frames = traceback.extract_tb(error.__traceback__)
     return _is_students(frames[-1].filename)
+
+
+def stub_name(error: NotImplementedError) -> str:
+    """What is not written yet: the function that raised, or the class whose method it is."""
+    raising = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][-1]
+    return raising.f_code.co_qualname.rpartition("<locals>.")[2].partition(".")[0]
 
 
 def _raised(error: BaseException, doing: str = "") -> str:

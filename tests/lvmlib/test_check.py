@@ -70,6 +70,14 @@ def test_a_missing_solution_is_told_from_a_wrong_one() -> None:
     assert sentence(stub) == "✗ kl_divergence: not written yet; put your code where `raise NotImplementedError` stands"
 
 
+def test_a_missing_method_is_told_by_the_name_of_its_class() -> None:
+    class KLDivergence:
+        def __new__(cls, mean, log_var):
+            raise NotImplementedError
+
+    assert "not written yet; put your code where" in sentence(KLDivergence)
+
+
 class Unspeakable(Exception):
     def __str__(self) -> str:
         raise RuntimeError

@@ -52,6 +52,17 @@ def test_a_missing_exercise_is_named_and_its_picture_shown(shown, capsys) -> Non
     assert [(image.alt, image.width) for image in shown] == [("the map.png", 30)]
 
 
+class Unwritten:
+    def __call__(self):
+        raise NotImplementedError
+
+
+def test_a_missing_class_is_named_and_not_its_method(shown, capsys) -> None:
+    with experiment("map"):
+        Unwritten()()
+    assert "needs `Unwritten`, which is not written yet" in capsys.readouterr().out
+
+
 def test_a_shipped_animation_moves(shown) -> None:
     with experiment("film"):
         unsolved()
