@@ -56,8 +56,17 @@ def scatter(
             halo = [withStroke(linewidth=3, foreground="white")]
             # in the middle of many points, but above a single one, which it would hide
             above = 10 if chosen.sum() == 1 else 0
-            where = {"xytext": (0, above), "textcoords": "offset points", "ha": "center", "va": "center"}
-            axes.annotate(name, (x, y), weight="bold", path_effects=halo, annotation_clip=False, **where)
+            axes.annotate(
+                name,
+                (x, y),
+                (0, above),
+                textcoords="offset points",
+                ha="center",
+                va="center",
+                weight="bold",
+                path_effects=halo,
+                annotation_clip=False,
+            )
         axes.set(xlabel=xlabel, ylabel=ylabel, title=title or "")
         if equal:
             axes.set_aspect("equal", adjustable="datalim")
