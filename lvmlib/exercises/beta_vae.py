@@ -232,11 +232,16 @@ def mutual_information_gap(ask: Ask) -> None:
     ask_gap("two of three factors turned by 45°", torch.stack(sums, 1), turned)
     ask_gap("labels with gaps", 3 * noisy_codes(draw, factors, 4) + 4, factors.square() + 2)
     # Pairs must not share a number, however they are numbered: a code times 10, 20 or 100, or times a count of values.
-    steps = pairs(draw, 160, [40, 5])["v1"]
-    binned = noisy_codes(draw, steps, 4) % 20
-    binned[:, 1] = 19 - 4 * steps[:, 1] - torch.randint(4, (len(steps),), generator=draw.generator)
-    ask_gap("twenty bins and a factor of forty values", binned, steps, atol=1e-3)
-    ask_gap("labels in the hundreds", binned, torch.stack([steps[:, 1] * 100, steps[:, 1].square()], 1), atol=1e-3)
+    count = 160
+    fine, coarse, bins = (torch.randint(size, (count,), generator=draw.generator) for size in (40, 5, 20))
+    ask_gap("twenty bins and a factor of forty values", torch.stack([bins, fine // 2], 1), fine[:, None], atol=1e-3)
+    falling = 19 - 4 * coarse - torch.randint(4, (count,), generator=draw.generator)
+    ask_gap(
+        "labels in the hundreds",
+        torch.stack([bins, falling], 1),
+        torch.stack([100 * coarse, coarse.square()], 1),
+        atol=1e-3,
+    )
 
 
 @exercise("beta-vae-metric", "metric_feature", praise="values right")

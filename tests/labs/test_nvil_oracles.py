@@ -172,7 +172,7 @@ def verdict(judge: Judge, function: Callable[..., object], seed: int = 5) -> str
     return judge.verdict(judge.answers(function, seed), seed)
 
 
-@pytest.mark.parametrize("account", RIGHT, ids=str)
+@pytest.mark.parametrize("account", RIGHT)
 def test_the_law_of_scaled_rewards_takes_every_account_of_their_spread(account: Account) -> None:
     assert verdict(find("scaled-reward"), following(account)) is None
 
