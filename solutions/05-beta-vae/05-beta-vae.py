@@ -921,8 +921,8 @@ with experiment("what-beta-buys"):
 # - **A model that knows less has less to mix up.** At β = 20 two units are left, one for each direction of the place; size and orientation are not disentangled but gone. MIG counts a
 #   factor that nobody knows as 0; the metric hardly minds.
 #
-# Is more β always better, then? Neither the pictures nor the numbers say so. With more training, more seeds and larger networks (the `full` profile) the spread shrinks; with another data set everything may turn out
-# differently. Locatello et al. (2019) trained twelve thousand models, and found that the seed often mattered more than the method.
+# Is more β always better, then? Neither the pictures nor the numbers say so. Longer training, more seeds and another data set may each change the
+# picture. Locatello et al. (2019) trained twelve thousand models, and found that the seed often mattered more than the method.
 
 # %% [markdown]
 # ## 6 · Fooling the measures
@@ -1347,7 +1347,7 @@ with experiment("by-the-spoonful"):
     display(show_traversals(model, z, unit_rates(mean, log_var), title))
 
 # %% [markdown]
-# Two units share the growing budget evenly: one for each direction of the place, which the pixels reward most. Eight nats are not enough for a third to pay; with 25 and more training (`full`) the next factors follow.
+# Two units share the growing budget evenly: one for each direction of the place, which the pixels reward most. Eight nats are not enough for a third to pay.
 #
 # ## Summary
 #
