@@ -14,7 +14,7 @@ import sys
 import sysconfig
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
@@ -109,18 +109,18 @@ class Ask:
         if value is None:
             return
         fault = _side_effect(arguments, passed)
-        gradients = self.attempt(question, _gradients, value, [passed[name] for name in wrt], doing="differentiated")
+        found = self.attempt(question, gradients, value, [passed[name] for name in wrt], doing="differentiated")
         copies = [_fresh(value, name in wrt) for name, value in arguments.items()]
         repeated = self.attempt(question, self.function, *copies, may_draw=may_draw, value_only=True)
         again = self._number(question, repeated, returns)
-        if again is not None and not _same(value, again):
+        if again is not None and not same(value, again):
             fault = fault or "gives another answer when it is called again with the same inputs"
         if fault:
             self.answers.faults.setdefault(question, fault)
         if question in self.answers.faults:
             return
         self.record(question, "value", value, rtol, atol)
-        for name, gradient in zip(wrt, gradients, strict=True):
+        for name, gradient in zip(wrt, found, strict=True):
             self.record(question, f"gradient of {name}", gradient, rtol, atol)
 
     def call(self, question: str, arguments: Mapping[str, Any], *, returns: type | None = Tensor) -> Any:
@@ -262,7 +262,9 @@ def _settings_kept() -> Iterator[None]:
 
 
 def _fresh(value: Any, differentiable: bool) -> Any:
-    return value.detach().clone().requires_grad_(differentiable) if isinstance(value, Tensor) else value
+    if isinstance(value, Tensor):
+        return value.detach().clone().requires_grad_(differentiable)
+    return list(value) if type(value) is list else value
 
 
 LARGEST = 10_000_000
@@ -299,23 +301,28 @@ def is_plain(tensor: Tensor) -> bool:
 
 def _side_effect(given: Mapping[str, Any], passed: Mapping[str, Any]) -> str | None:
     for name, value in given.items():
-        if isinstance(value, Tensor) and not _same(value, passed[name]):
+        if isinstance(value, Tensor) and not same(value, passed[name]):
             return f"changed its argument `{name}` in place; work on a new tensor"
+        if type(value) is list and value != passed[name]:
+            return f"changed its argument `{name}` in place; work on a new list"
     return None
 
 
-def _same(value: Tensor, other: Tensor) -> bool:
-    return value.shape == other.shape and torch.equal(
-        torch.nan_to_num(value.detach()), torch.nan_to_num(other.detach())
-    )
+def same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same numbers, or NaN in the same places."""
+    return one.shape == other.shape and torch.equal(torch.nan_to_num(one.detach()), torch.nan_to_num(other.detach()))
 
 
-def _gradients(value: Tensor, inputs: list[Tensor]) -> list[Tensor]:
-    """Gradients of a weighted sum of `value`; zeros where none arrives."""
-    if not inputs or not value.requires_grad:
-        return [torch.zeros_like(tensor) for tensor in inputs]
+def gradients(value: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients of a sum of `value` that weights each of its elements differently; zeros where none arrives.
+
+    The graph is kept, for another part of an answer may share it.
+    """
+    if not leaves or not value.requires_grad:
+        return [torch.zeros_like(leaf) for leaf in leaves]
     weights = 1 + 0.5 * torch.cos(torch.arange(value.numel(), dtype=value.dtype)).reshape(value.shape)
-    return list(torch.autograd.grad((value * weights).sum(), inputs, allow_unused=True, materialize_grads=True))
+    loss = (value * weights).sum()
+    return list(torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True, materialize_grads=True))
 
 
 def is_stub(error: NotImplementedError) -> bool:

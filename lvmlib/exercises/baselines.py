@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lvmlib.exercises.several_tensors import ask_tensors, gradients
+from lvmlib.exercises.several_tensors import ask_tensors
 from lvmlib.exercises.training_steps import with_drawn_weights
-from lvmlib.probe import Ask, Draw
+from lvmlib.probe import Ask, Draw, gradients
 
 NAMES = ("advantage", "loss")
 

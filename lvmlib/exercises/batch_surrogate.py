@@ -9,17 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lvmlib.exercises.discrete_model import FEATURES, DiscreteModel, Family, miscounted
-from lvmlib.exercises.expected_gradients import (
-    IN_JOINT,
-    IN_Q,
-    LITTLE,
-    OFFSET,
-    ROUNDING,
-    SLACK,
-    gradients_of,
-    record_excess,
-    record_means,
-)
+from lvmlib.exercises.expected_gradients import LITTLE, OFFSET, gradients_of
 from lvmlib.exercises.plain_values import blame, kind_of, several
 from lvmlib.exercises.tapes import Tape, bits, categorical, one_hot
 from lvmlib.probe import Ask
@@ -130,11 +120,8 @@ def ask_batch(
         return answer
 
     found = model.over_tapes(ask, question, batch, run)
-    if found is None:
-        return
-    record_means(ask, question, found, **(ROUNDING if model.offset else {}))
-    if model.offset:
-        record_excess(ask, question, found, model.units(batch), {IN_Q: LITTLE, IN_JOINT: SLACK})
+    if found is not None:
+        model.write_down(ask, question, found, batch, bound=LITTLE)
 
 
 def _not_once(calls: int) -> str | None:

@@ -163,11 +163,7 @@ def traversal_grid(ask: Ask) -> None:
         return torch.randperm(latent, generator=draw.generator)[:count].tolist()
 
     def ask_grid(question: str, dims: list[int], steps: int, *shape: int, edge: bool = True, **how: Any) -> None:
-        arguments = moved(ask, dims, latent, steps, shape, **how)
-        ask(question, arguments, edge=edge)
-        if arguments["dims"] != dims:
-            # It also explains whatever else went wrong with a list that is no longer the same.
-            ask.answers.faults[question] = "changed its argument `dims` in place; work on a new list"
+        ask(question, moved(ask, dims, latent, steps, shape, **how), edge=edge)
 
     for dims, shape in ((some(3), (1, height, width)), (some(4), (2,))):
         kind = "linear decoder of images" if len(shape) > 1 else "curved decoder of vectors"

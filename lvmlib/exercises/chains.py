@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from lvmlib.exercises.plain_values import blame, kind_of
 from lvmlib.exercises.running_rewards import ask_state, record_parts, step
-from lvmlib.exercises.several_tensors import gradients
-from lvmlib.probe import Ask, Draw
+from lvmlib.probe import Ask, Draw, gradients
 
 Members = Callable[[], list[nn.Module]]
 

@@ -7,7 +7,19 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from lvmlib.exercises.expected_gradients import IN_JOINT, IN_Q, OFFSET, Moments, alike, rows, weigh
+from lvmlib.exercises.expected_gradients import (
+    IN_JOINT,
+    IN_Q,
+    OFFSET,
+    ROUNDING,
+    SLACK,
+    Moments,
+    alike,
+    record_excess,
+    record_means,
+    rows,
+    weigh,
+)
 from lvmlib.exercises.plain_values import blame
 from lvmlib.exercises.tapes import OnTape, Tape, bits, categorical, log_table, one_hot, tapes
 from lvmlib.probe import Ask, Draw
@@ -92,6 +104,18 @@ class DiscreteModel:
             if parameter.grad is not None or not torch.equal(parameter.detach(), old):
                 blame(ask, question, "called backward() or moved the parameters; leave both to those who call it")
         return None if question in ask.answers.faults else weigh(probabilities, answers)
+
+    def write_down(self, ask: Ask, question: str, found: Mapping[str, Moments], draws: int, bound: float) -> None:
+        """Record the means, and where the model has an offset also the excess of variance.
+
+        Args:
+            found: what `over_tapes` gave.
+            draws: how many independent draws are averaged over.
+            bound: of the variance in q's parameters, in `units`.
+        """
+        record_means(ask, question, found, **(ROUNDING if self.offset else {}))
+        if self.offset:
+            record_excess(ask, question, found, self.units(draws), {IN_Q: bound, IN_JOINT: SLACK})
 
     def _log_q_table(self) -> Tensor:
         return log_table(self.q(Tape([0])))

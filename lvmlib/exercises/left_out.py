@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lvmlib.exercises.expected_gradients import OFFSET
 from lvmlib.exercises.plain_values import blame, kind_of
-from lvmlib.probe import Ask, is_plain
+from lvmlib.probe import Ask, gradients, is_plain
 
 
 def ask_leave_one_out(ask: Ask) -> None:
@@ -50,34 +50,26 @@ def _ask(
     """
     if edge:
         ask.answers.edges.append(question)
-    leaves = {"log_q": log_q.clone().requires_grad_(), "reward": reward.clone().requires_grad_(attached)}
+    leaves = {"log_q": log_q.clone().requires_grad_(), "reward": reward.clone().requires_grad_()}
     # Results of something, as they are in use, so that a graph may be cut in place.
-    passed = {name: leaf * 1.0 for name, leaf in leaves.items()}
+    passed = {"log_q": leaves["log_q"] * 1.0, "reward": leaves["reward"] * 1.0 if attached else reward.clone()}
     surrogate = ask.attempt(question, ask.function, *passed.values())
     fault = _not_one_each(surrogate, log_q)
     for name, tensor in passed.items():
-        if not torch.equal(tensor, leaves[name]) or tensor.requires_grad != leaves[name].requires_grad:
+        if not torch.equal(tensor, leaves[name]) or tensor.requires_grad != (name == "log_q" or attached):
             fault = f"changed its argument `{name}` in place; work on a new tensor"
     if fault:
         blame(ask, question, fault)
     if question in ask.answers.faults:
         return
-    weights = 1 + 0.5 * torch.cos(torch.arange(log_q.shape[1], dtype=log_q.dtype))
-    gradients = ask.attempt(question, _weighted, surrogate, weights, list(leaves.values()), doing="differentiated")
-    if gradients is None:
+    found = ask.attempt(question, gradients, surrogate, list(leaves.values()), doing="differentiated")
+    if found is None:
         return
-    ask.record(question, "gradient of log_q", gradients[0], atol=atol)
-    of_mean = (weights / len(reward)).expand_as(reward)
-    of_reward = 0 * of_mean if torch.allclose(gradients[1], of_mean, rtol=1e-4, atol=1e-6) else gradients[1]
-    ask.record(question, "gradient of reward", of_reward)
-
-
-def _weighted(surrogate: Tensor, weights: Tensor, leaves: list[Tensor]) -> list[Tensor]:
-    """Gradients of a weighted sum, zeros where none arrives."""
-    wanted = [leaf for leaf in leaves if leaf.requires_grad and surrogate.requires_grad]
-    found = torch.autograd.grad((surrogate * weights).sum(), wanted, allow_unused=True) if wanted else ()
-    arrived = {id(leaf): gradient for leaf, gradient in zip(wanted, found, strict=True) if gradient is not None}
-    return [arrived.get(id(leaf), torch.zeros_like(leaf)) for leaf in leaves]
+    in_log_q, in_reward = found
+    ask.record(question, "gradient of log_q", in_log_q, atol=atol)
+    (of_mean,) = gradients(leaves["reward"].mean(0), [leaves["reward"]])
+    adds_the_mean = torch.allclose(in_reward, of_mean, rtol=1e-4, atol=1e-6)
+    ask.record(question, "gradient of reward", torch.zeros_like(reward) if adds_the_mean else in_reward)
 
 
 def _not_one_each(surrogate: object, log_q: Tensor) -> str | None:

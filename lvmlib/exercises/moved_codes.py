@@ -50,7 +50,7 @@ def moved(
     curved: bool = False,
     dtype: torch.dtype = torch.float32,
 ) -> dict[str, Any]:
-    """What a traversal is made from: a decoder, a base, the dimensions (a list of the call's own) and the values.
+    """What a traversal is made from: a decoder, a base, the dimensions and the values.
 
     The values come in no order, and some lie beyond ±3.
     """
@@ -58,6 +58,6 @@ def moved(
     return {
         "decoder": KnownDecoder(draw, latent, shape, curved=curved),
         "z": draw.uniform(latent, low=-2, high=2, dtype=dtype),
-        **({"dim": dims} if isinstance(dims, int) else {"dims": list(dims)}),
+        **({"dim": dims} if isinstance(dims, int) else {"dims": dims}),
         "values": draw.uniform(steps, low=-5, high=5, dtype=dtype),
     }

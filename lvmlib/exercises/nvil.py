@@ -12,8 +12,8 @@ from lvmlib.exercises.hybrid_mixture import ask_hybrid_surrogate
 from lvmlib.exercises.left_out import ask_leave_one_out
 from lvmlib.exercises.running_rewards import ask_running
 from lvmlib.exercises.score_function import ask_score_function_surrogate, ask_self_critic
-from lvmlib.exercises.several_tensors import ask_tensors, gradients
-from lvmlib.probe import Ask, Draw
+from lvmlib.exercises.several_tensors import ask_tensors
+from lvmlib.probe import Ask, Draw, gradients
 
 
 @exercise("mixture-log-prob", "mixture_log_prob")

@@ -9,17 +9,7 @@ import torch
 from torch import Tensor
 
 from lvmlib.exercises.discrete_model import DiscreteModel, miscounted
-from lvmlib.exercises.expected_gradients import (
-    IN_JOINT,
-    IN_Q,
-    LITTLE,
-    OFFSET,
-    ROUNDING,
-    SLACK,
-    gradients_of,
-    record_excess,
-    record_means,
-)
+from lvmlib.exercises.expected_gradients import LITTLE, OFFSET, SLACK, gradients_of
 from lvmlib.exercises.plain_values import blame
 from lvmlib.exercises.tapes import Tape, categorical
 from lvmlib.probe import Ask
@@ -96,8 +86,5 @@ def ask_surrogate(
         return gradients
 
     found = model.over_tapes(ask, question, draws, run)
-    if found is None:
-        return
-    record_means(ask, question, found, **(ROUNDING if model.offset else {}))
-    if model.offset:
-        record_excess(ask, question, found, model.units(*samples or (1,)), {IN_Q: bound, IN_JOINT: SLACK})
+    if found is not None:
+        model.write_down(ask, question, found, draws=samples[0] if samples else 1, bound=bound)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lvmlib.exercises.plain_values import blame, kind_of, several
-from lvmlib.probe import Ask, is_plain
+from lvmlib.probe import Ask, is_plain, same
 
 
 def tensors(ask: Ask, question: str, result: Any, names: tuple[str, ...]) -> tuple[Tensor, ...] | None:
@@ -58,17 +58,3 @@ def ask_tensors(
     if first and second and not all(map(same, first, second)):
         blame(ask, question, "gives another answer when it is called again with the same inputs")
     return None if question in ask.answers.faults else first
-
-
-def same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors hold the same numbers, or NaN in the same places."""
-    return one.shape == other.shape and torch.equal(torch.nan_to_num(one.detach()), torch.nan_to_num(other.detach()))
-
-
-def gradients(value: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
-    """Gradients of a sum of `value` that weights each of its elements differently; zeros where none arrives."""
-    if not value.requires_grad:
-        return [torch.zeros_like(leaf) for leaf in leaves]
-    weights = 1 + 0.5 * torch.cos(torch.arange(value.numel(), dtype=value.dtype)).reshape(value.shape)
-    loss = (value * weights).sum()
-    return list(torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True, materialize_grads=True))

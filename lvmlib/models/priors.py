@@ -57,7 +57,16 @@ class MixturePrior(nn.Module):
         return distributions.mixture(self.logits, self.means, self.log_vars)
 
 
-class CategoricalPrior(nn.Module):
+class _Discrete(nn.Module):
+    """Logits (latent,), all 0 at first."""
+
+    def __init__(self, latent: int, *, learned: bool = True) -> None:
+        super().__init__()
+        _refuse_nothing(latent=latent)
+        self.logits = nn.Parameter(torch.zeros(latent), requires_grad=learned)
+
+
+class CategoricalPrior(_Discrete):
     """Categories as one-hot vectors, equally probable at first.
 
     Args:
@@ -68,17 +77,12 @@ class CategoricalPrior(nn.Module):
         ValueError: There is no category.
     """
 
-    def __init__(self, latent: int, *, learned: bool = True) -> None:
-        super().__init__()
-        _refuse_nothing(latent=latent)
-        self.logits = nn.Parameter(torch.zeros(latent), requires_grad=learned)
-
     def forward(self) -> td.Distribution:
         """A `OneHotCategorical`, event shape (latent,)."""
         return distributions.one_hot(self.logits)
 
 
-class BitsPrior(nn.Module):
+class BitsPrior(_Discrete):
     """Independent bits, fair at first.
 
     Args:
@@ -88,11 +92,6 @@ class BitsPrior(nn.Module):
     Raises:
         ValueError: There is no bit.
     """
-
-    def __init__(self, latent: int, *, learned: bool = True) -> None:
-        super().__init__()
-        _refuse_nothing(latent=latent)
-        self.logits = nn.Parameter(torch.zeros(latent), requires_grad=learned)
 
     def forward(self) -> td.Distribution:
         """Independent Bernoulli variables, event shape (latent,)."""

@@ -6,8 +6,9 @@ when the first picture is drawn.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lvmlib.lazy import lazily
 
 if TYPE_CHECKING:
     from lvmlib.show.animation import Animation, gif
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lvmlib.show.points import clouds, scatter
     from lvmlib.show.sliders import Slider, slider
     from lvmlib.show.spread import ranges
+    from lvmlib.show.tradeoff import rate_distortion
 
 _MODULES = {
     "grid": "pictures",
@@ -37,21 +39,15 @@ _MODULES = {
     "Animation": "animation",
     "Figure": "figure",
     "ranges": "spread",
+    "rate_distortion": "tradeoff",
     "slider": "sliders",
     "Slider": "sliders",
 }
 
 __all__ = [
     "Animation", "Figure", "Slider", "bars", "clouds", "curves", "densities", "gif", "grid", "histograms", "landscape",
-    "manifold", "ranges", "reconstructions", "scatter", "slider", "traversal",
+    "manifold", "ranges", "rate_distortion", "reconstructions", "scatter", "slider", "traversal",
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _MODULES)

@@ -22,7 +22,6 @@ def scatter(
     ylabel: str = "z₂",
     title: str | None = None,
     alt: str | None = None,
-    equal: bool = True,
 ) -> Figure:
     """Codes in the plane, by colour, mark and a name in the middle of each class where labels are given.
 
@@ -32,7 +31,6 @@ def scatter(
         classes: The names of the classes; without it their numbers.
         xlabel, ylabel: The axes.
         title, alt: As in :func:`lvmlib.show.grid`.
-        equal: Give both axes one scale; not where they measure different things.
 
     Raises:
         ValueError: Points or labels have another shape, points hold NaN, or a class has no name.
@@ -54,24 +52,9 @@ def scatter(
         for name, chosen in groups.items():
             x, y = np.median(places[chosen], axis=0)
             halo = [withStroke(linewidth=3, foreground="white")]
-            # in the middle of many points, but above a single one, which it would hide
-            above = 10 if chosen.sum() == 1 else 0
-            axes.annotate(
-                name,
-                (x, y),
-                (0, above),
-                textcoords="offset points",
-                ha="center",
-                va="center",
-                weight="bold",
-                path_effects=halo,
-                annotation_clip=False,
-            )
+            axes.annotate(name, (x, y), ha="center", va="center", weight="bold", path_effects=halo)
         axes.set(xlabel=xlabel, ylabel=ylabel, title=title or "")
-        if equal:
-            axes.set_aspect("equal", adjustable="datalim")
-        else:
-            axes.margins(0.15)
+        axes.set_aspect("equal", adjustable="datalim")
         if groups:
             legend = figure.legend(loc="outside right upper", markerscale=(30 / size) ** 0.5, handletextpad=0.2)
             for handle in filter(None, legend.legend_handles):

@@ -41,7 +41,6 @@ from torch.nn import functional as F
 
 from lvmlib import check, experiment, load, models, profile, seed_all, show
 from lvmlib.measure import gradient_moments
-from lvmlib.show.figure import MARKERS, PALETTE, look
 
 device = profile.device
 
@@ -1661,23 +1660,6 @@ with experiment("what-components-draw"), torch.no_grad():
 # Every model of this lab is a point in the plane of *rate* and *distortion*. Their sum is −ELBO, so on lines from the
 # upper left to the lower right it is the same. A choice of ten has hardly more to say than $\log 10=2.3$ nats.
 
-# %%
-def rate_distortion_plane(places: dict[str, tuple[float, float]], title: str) -> show.Figure:
-    """Models by (rate, distortion), over lines of equal −ELBO."""
-    told = "; ".join(f"{name} at {rate:.1f} + {dist:.1f}" for name, (rate, dist) in places.items())
-    figure = show.Figure(f"{title}: {told} nats.", figsize=(6.2, 3.6), layout="constrained")
-    with look():
-        axes = figure.add_subplot()
-        for (name, place), mark, colour in zip(places.items(), MARKERS, PALETTE):
-            axes.plot(*place, mark, color=colour, label=name)
-        right, (low, high) = 1.15 * max(rate for rate, _ in places.values()), axes.get_ylim()
-        for nats in range(0, math.ceil(high + right), 10):
-            axes.plot([0, right], [nats, nats - right], color="0.85", linewidth=0.8, zorder=0)
-        axes.set(xlabel="rate in nats", ylabel="distortion in nats", title=title)
-        axes.set(xlim=(0, right), ylim=(low, high))
-        figure.legend(loc="outside right upper")
-    return figure
-
 # %% tags=["experiment"]
 with experiment("rate-and-distortion"):
     seed_all(10)
@@ -1695,7 +1677,7 @@ with experiment("rate-and-distortion"):
         total = rate + distortion
         print(f"{name:>16}: rate {rate:5.1f} + distortion {distortion:5.1f} = {total:5.1f} nats")
     title = "Grey lines: the same −ELBO, 10 nats apart"
-    display(rate_distortion_plane(places, title))
+    display(show.rate_distortion(places, title=title))
 
 # %% [markdown]
 # And what the best of them knows: the codes of test images, laid out in the plane by t-SNE, which keeps neighbours
@@ -1737,8 +1719,8 @@ with experiment("codes-by-tsne"), torch.no_grad():
 #
 # ### Exercise 13 · `hybrid-mixture` · 3 bonus points · ●●● · 20 minutes
 #
-# One choice and one noise are given. The check tries all components, and the noise by Gauss–Hermite quadrature: nodes
-# and weights that integrate against a Gaussian almost exactly.
+# One choice and one noise are given. The check tries all components, and the noise by quadrature: nodes and weights that
+# integrate against a Gaussian almost exactly.
 #
 # <details><summary>Hint: which density?</summary>
 # log q(z) is that of the whole <em>mixture</em>: the same z might have come from another component. With the density of
@@ -1752,7 +1734,7 @@ with experiment("codes-by-tsne"), torch.no_grad():
 
 # %% exercise="hybrid-mixture"
 def hybrid_surrogate(
-    logits: Tensor, means: Tensor, log_scales: Tensor, log_joint, component: int, eps: Tensor
+    logits: Tensor, means: Tensor, log_scales: Tensor, log_joint, component: Tensor, eps: Tensor
 ) -> Tensor:
     """A surrogate of the ELBO for a one-dimensional mixture posterior: score function for the choice, path inside.
 
@@ -1761,7 +1743,7 @@ def hybrid_surrogate(
         means: shape (C,).
         log_scales: logarithms of the standard deviations, shape (C,).
         log_joint: function z -> log p(x, z) in nats, for a 0-d z.
-        component: the one that was drawn, 0 to C − 1.
+        component: the one that was drawn, 0 to C − 1, a 0-d integer tensor.
         eps: standard normal noise, 0-d.
 
     Returns:
@@ -1807,7 +1789,7 @@ def fit_hills(surrogate) -> tuple[Tensor, Tensor, Tensor]:
     optimizer = torch.optim.Adam(parameters, lr=0.03)
     slower = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, hybrid_sizes.steps)
     for _ in range(hybrid_sizes.steps):
-        components = td.Categorical(logits=parameters[0].detach()).sample((4,)).tolist()
+        components = td.Categorical(logits=parameters[0].detach()).sample((4,))
         draws = [surrogate(*parameters, two_hills, c, torch.randn(())) for c in components]
         optimizer.zero_grad()
         (-torch.stack(draws).mean()).backward()

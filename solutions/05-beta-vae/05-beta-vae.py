@@ -125,7 +125,7 @@ def linear_rates(eigenvalues: Tensor, latent: int, variance: float, beta: float)
     Lucas et al., *Don't Blame the ELBO!*, 2019, section 4, for β = 1.
 
     Args:
-        eigenvalues: of the data's covariance matrix, in any order, shape (dimensions,).
+        eigenvalues: of the data's covariance matrix, positive, in any order, shape (dimensions,).
         latent: number of units, fewer or more than there are eigenvalues.
         variance: σ² of the Gaussian decoder, the same for all dimensions.
         beta: weight of the rate.
@@ -568,7 +568,7 @@ def show_traversals(vae, z: Tensor, rates: Tensor, title: str):
     return show.traversal(
         traversals(vae, z, dims),
         row_labels=[
-            f"unit {dim + 1}: {rates[dim]:.2f} nats (base {z[dim]:.1f})".replace("-", "−")
+            f"unit {dim + 1}: {rates[dim]:.2f} nats (base {round(float(z[dim]), 1) + 0:g})".replace("-", "−")
             for dim in dims
         ],
         column_labels=[*steps[:5], "base", *steps[5:]],
@@ -819,7 +819,7 @@ with experiment("who-knows-what"):
 # Write $z_{\text{diff}}$. You are given two independent draws of *factors*, and make them agree in one; `encode` draws the images of such rows and gives the means $\mu$ of their codes.
 #
 # <details><summary>Hint: who gets whose value?</summary>
-# The second half of each pair gets the first half's value, in column <code>factor</code>. Do it on a copy: the draws are not yours.
+# Let the second half of each pair take the first half's value, in column <code>factor</code>; the other way round is as good. Do it on a copy: the draws are not yours.
 # </details>
 
 # %% exercise="beta-vae-metric"
@@ -1058,7 +1058,7 @@ def pca(x: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
 
     Args:
         x: points, shape (N, dimensions).
-        k: how many components, at most min(N, dimensions).
+        k: how many components, at most min(N − 1, dimensions).
 
     Returns:
         (scores, directions, variances): coordinates of the centred points along the directions, (N, k); the directions,

@@ -49,6 +49,7 @@ FIGURES = {
     "curves": lambda: show.curves({"training": [3.0, 2.0], "test": [4.0, 3.0]}),
     "ranges": lambda: show.ranges({"MIG": [[0.1, 0.2], [0.3, 0.5]], "metric": [[0.6, 0.8], [0.9, 0.9]]}, x=[1, 4]),
     "measured ranges": lambda: show.ranges({"MIG": [[0.1, 0.2], [0.3, 0.5]]}, x=[[9, 8], [7, 6]], names=["a", "b"]),
+    "rate and distortion": lambda: show.rate_distortion({"bits": (4.9, 191.4), "Gaussian": (17.1, 132.6)}),
     "bars": lambda: show.bars({"rate": [3.0, 2.0]}),
     "scatter": lambda: show.scatter(torch.eye(2), torch.tensor([0, 1])),
     "clouds": lambda: show.clouds({"data": torch.eye(2), "samples": torch.zeros(3, 2)}),
@@ -261,6 +262,18 @@ def test_ranges_against_what_every_run_measured():
     boxes = [text.get_window_extent() for text in texts.values()]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
     assert figure.alt.endswith("at β = 0.5, β = 1, β = 4.")
+
+
+def test_rate_and_distortion_lie_on_lines_of_equal_elbo():
+    figure = show.rate_distortion({"dear": (20.0, 130.0), "cheap": (2.0, 190.0)}, title="Two models")
+    axes = figure.axes[0]
+    models, lines = axes.lines[:2], axes.lines[2:]
+    assert [line.get_xydata().tolist() for line in models] == [[[20, 130]], [[2, 190]]]
+    sums = [{round(x + y, 9) for x, y in line.get_xydata().tolist()} for line in lines]
+    assert all(len(total) == 1 and total.pop() % 10 == 0 for total in sums)
+    low, high = axes.get_ylim()
+    assert low < 130 and high > 190 and axes.get_xlim()[0] == 0
+    assert figure.alt == "Two models: dear at 20.0 + 130.0; cheap at 2.0 + 190.0 nats."
 
 
 def test_bars_stand_beside_each_other_sorted_or_not():
@@ -528,6 +541,8 @@ FAILURES = {
     "empty curve": (lambda: show.curves({"loss": []}), "'loss' holds no values"),
     "places of another length": (lambda: show.curves({"loss": [1.0]}, x=[1, 2]), "'loss' holds 1 values and x 2"),
     "zero on a logarithmic axis": (lambda: show.curves({"kl": [1.0, 0.0]}, logarithmic=True), "'kl' holds values ≤ 0"),
+    "no models": (lambda: show.rate_distortion({}), "There is no model to place; pass a name"),
+    "a rate of nan": (lambda: show.rate_distortion({"bits": (NAN, 1.0)}), "'bits' has rate nan and distortion 1"),
     "no ranges": (lambda: show.ranges({}, x=[]), "There is no series to draw; pass a name and its runs"),
     "a setting without runs": (lambda: show.ranges({"MIG": [[0.1], []]}, x=[1, 4]), "'MIG' has a setting without runs"),
     "settings elsewhere": (lambda: show.ranges({"MIG": [[0.1]]}, x=[1, 4]), "'MIG' holds 1 settings and x 2"),
