@@ -50,12 +50,12 @@ grade: $(INSTALLED)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
-	$(SHARED) $(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow and not originals"
+	$(SHARED) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not originals"
 
 test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(SHARED) $(BIN)/python -m pytest -n 2 --dist loadscope -m "$(if $(LVM_ORIGINALS),,not originals)"
+	$(SHARED) $(BIN)/python -m pytest -n 2 --dist worksteal -m "$(if $(LVM_ORIGINALS),,not originals)"
 	$(SHARED) LVM_PROFILE=smoke $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
 	  -p no:cacheprovider solutions
 
