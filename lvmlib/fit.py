@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
@@ -226,18 +226,27 @@ def _update(stop: EarlyStopping | None, row: Mapping[str, float], epoch: int, *,
 
 def _refuse_broken_weights(state: Mapping[str, Any], epoch: int) -> None:
     """The last step's loss may be finite and its gradient not; such weights must not replace the good checkpoint."""
-    for name, module in state.items():
-        if not isinstance(module, nn.Module):
-            continue
-        for path, parameter in module.named_parameters(prefix=name):
-            if not parameter.isfinite().all():
-                raise TrainingStopped(
-                    f"{path} holds NaN or infinity after epoch {epoch}, so the checkpoint was left as it was; lower "
-                    "the learning rate or clip the gradients. The complete epochs are in this error's .history.",
-                    metric=path,
-                    epoch=epoch,
-                    step=0,
-                )
+    for path, tensor in _trained(state):
+        if not tensor.isfinite().all():
+            raise TrainingStopped(
+                f"{path} holds NaN or infinity after epoch {epoch}, so the checkpoint was left as it was; lower "
+                "the learning rate or clip the gradients. The complete epochs are in this error's .history.",
+                metric=path,
+                epoch=epoch,
+                step=0,
+            )
+
+
+def _trained(state: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """The parameters of modules, tensors, and those that other objects hold in their state, such as particles."""
+    for name, part in state.items():
+        if isinstance(part, nn.Module):
+            yield from part.named_parameters(prefix=name)
+        elif isinstance(part, Tensor):
+            yield name, part
+        elif not isinstance(part, torch.Generator) and hasattr(part, "state_dict"):
+            held = part.state_dict()
+            yield from ((f"{name}.{key}", value) for key, value in held.items() if isinstance(value, Tensor))
 
 
 def _save(path: Path, kept: Mapping[str, Any], stop: EarlyStopping | None, history: History) -> None:

@@ -21,6 +21,7 @@ from lvmlib.checkpoint import CheckpointError, load, save
 from lvmlib.early_stopping import EarlyStopping
 from lvmlib.fit import TrainingStopped, clip_gradients, fit
 from lvmlib.history import History
+from lvmlib.particles import ParticleCloud
 
 Hook = Callable[[int], None]
 
@@ -251,6 +252,24 @@ def test_broken_weights_do_not_replace_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(TrainingStopped, match="model.0.weight holds NaN or infinity after epoch 2") as caught:
         training.run(5, tmp_path / "a.pt")
     assert caught.value.history.epochs == 1
+    assert len(load(tmp_path / "a.pt")["history"]["rows"]) == 1
+
+
+@pytest.mark.parametrize("held", ["a tensor", "a cloud"])
+def test_broken_particles_do_not_replace_a_checkpoint(held: str, tmp_path: Path) -> None:
+    cloud = ParticleCloud(3, 1, 2, generator=torch.Generator().manual_seed(0), quiet=True)
+    z = torch.zeros(3, 2)
+    steps = iter(range(10))
+
+    def step(_: object) -> dict[str, torch.Tensor]:
+        if next(steps) == 3:
+            z.fill_(math.inf)
+            cloud.put([0], torch.full((1, 1, 2), math.nan))
+        return {"loss": torch.zeros(())}
+
+    state = {"particles": z if held == "a tensor" else cloud}
+    with pytest.raises(TrainingStopped, match="^particles.* holds NaN or infinity after epoch 2"):
+        fit(step, [0, 1], epochs=5, checkpoint=tmp_path / "a.pt", state=state, progress=False)
     assert len(load(tmp_path / "a.pt")["history"]["rows"]) == 1
 
 
