@@ -9,14 +9,23 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from lvmlib.probe import is_stub, stub_name
 
 PICTURES = Path(__file__).parent / "pictures"
 
-_makers: dict[str, str] = {}
-"""Variables that a missed experiment would have made, and the exercise that it lacked."""
+
+
+class Missed(NamedTuple):
+    """An experiment that could not run, and the exercise that it lacked; the first one, where others followed it."""
+
+    exercise: str
+    experiment: str
+
+
+_makers: dict[str, Missed] = {}
+"""Variables that a missed experiment would have made."""
 
 
 @contextlib.contextmanager
@@ -33,18 +42,18 @@ def experiment(name: str) -> Iterator[None]:
         yield
     except (NotImplementedError, NameError) as error:
         frames = [step.tb_frame for step in _steps(error.__traceback__)]
-        exercise = _lacking(error, frames)
-        if exercise is None:
+        missed = _missed(name, error, frames)
+        if missed is None:
             raise
         cell = frames[0]
-        _makers.update({made: exercise for made in _made_in(cell) if made not in cell.f_globals})
-        _show_instead(name, exercise)
+        _makers.update({made: missed for made in _made_in(cell) if made not in cell.f_globals})
+        _show_instead(name, missed)
 
 
-def _lacking(error: NotImplementedError | NameError, frames: list[FrameType]) -> str | None:
-    """The exercise behind an error, or None if the error is the student's to see."""
+def _missed(name: str, error: NotImplementedError | NameError, frames: list[FrameType]) -> Missed | None:
+    """What is behind an error, or None if the error is the student's to see."""
     if isinstance(error, NotImplementedError):
-        return stub_name(error) if is_stub(error) else None
+        return Missed(stub_name(error), name) if is_stub(error) else None
     in_the_cell_itself = frames[-1].f_code.co_filename == frames[0].f_code.co_filename
     return _makers.get(error.name or "") if in_the_cell_itself else None
 
@@ -68,12 +77,19 @@ def shipped(name: str) -> list[tuple[Path, str]]:
     return [(path, json.loads((path.parent / "alt.json").read_text(encoding="utf-8"))[path.name]) for path in found]
 
 
-def _show_instead(name: str, exercise: str) -> None:
+def _show_instead(name: str, missed: Missed) -> None:
     from IPython.display import display
 
     pictures = shipped(name)
     promise = "; with it, you would see:" if pictures else "."
-    print(f"This experiment needs `{exercise}`, which is not written yet. You can read on{promise}")
+    if missed.experiment == name:
+        reason = f"needs `{missed.exercise}`, which is not written yet."
+    else:
+        reason = (
+            f"needs what experiment `{missed.experiment}` makes, and `{missed.exercise}` was not written yet when that "
+            "ran; once it is, run the cells from there again."
+        )
+    print(f"This experiment {reason} You can read on{promise}")
     for path, alt in pictures:
         display(_picture(path, alt))
 
