@@ -23,11 +23,15 @@ def difference(observed: Answers, expected: Answers) -> str | None:
     for question in expected.questions:
         if question in observed.faults:
             return f"{observed.faults[question]} ({question})"
+    entries = sorted(expected.tensors, key=lambda entry: _rank(entry[1]))
+    # Before what is missing, since nothing more may have been asked after an answer of a wrong shape.
+    for entry in entries:
+        if entry in observed.tensors and (clause := _shape(observed.tensors[entry], expected.tensors[entry])):
+            return f"{entry[1]} {clause} ({entry[0]})"
     missing = [entry for entry in expected.tensors if entry not in observed.tensors]
     if missing:
         return f"gave no {missing[0][1]} ({missing[0][0]})"
-    entries = sorted(expected.tensors, key=lambda entry: _rank(entry[1]))
-    for complaint in (_shape, _dtype, _finite):
+    for complaint in (_dtype, _finite):
         for entry in entries:
             clause = complaint(observed.tensors[entry], expected.tensors[entry])
             if clause:
@@ -48,8 +52,12 @@ def recognise(observed: Answers, expected: Answers, mistakes: Mapping[str, Answe
 
 def _explains(wrong: Answers, observed: Answers, expected: Answers) -> bool:
     entries = decisive(wrong, expected)
-    # What raised or broke its promise says so itself, and better than a guess.
-    told = all(entry[0] in wrong.faults for entry in entries if not _agrees(wrong, expected, entry, expected))
+    # What raised or broke its promise says so itself, and better than a guess; after it, more may not have been asked.
+    told = all(
+        entry[0] in wrong.faults or entry not in wrong.tensors
+        for entry in entries
+        if not _agrees(wrong, expected, entry, expected)
+    )
     return not told and all(_agrees(observed, wrong, entry, expected, loose=True) for entry in entries)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import warnings
 
 import numpy
@@ -61,6 +62,16 @@ def test_a_known_mistake_is_named_however_it_is_written() -> None:
 )
 def test_other_mistakes_get_a_sentence(function, part: str) -> None:
     assert part in sentence(function)
+
+
+def test_where_one_answer_leads_to_the_next_the_first_that_is_broken_speaks() -> None:
+    def parameters_only(p, gradient, v, lr, decay, eps):
+        return p + lr * gradient
+
+    told = sentence(parameters_only, "rmsprop-step")
+    assert re.search(r"returned a Tensor of shape \(\d+,\); its signature promises \(p, v\)", told)
+    told = sentence(lambda z, weights, means, covs: (means, weights, covs), "gmm-em-step")
+    assert re.search(r"weights has shape \(\d+, \d+\); it should be \(\d+,\)", told)
 
 
 def test_a_missing_solution_is_told_from_a_wrong_one() -> None:
