@@ -244,9 +244,8 @@ def _trained(state: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
             yield from part.named_parameters(prefix=name)
         elif isinstance(part, Tensor):
             yield name, part
-        elif not isinstance(part, torch.Generator) and hasattr(part, "state_dict"):
-            held = part.state_dict()
-            yield from ((f"{name}.{key}", value) for key, value in held.items() if isinstance(value, Tensor))
+        elif hasattr(part, "state_dict"):
+            yield from ((f"{name}.{key}", held) for key, held in part.state_dict().items() if isinstance(held, Tensor))
 
 
 def _save(path: Path, kept: Mapping[str, Any], stop: EarlyStopping | None, history: History) -> None:

@@ -16,6 +16,8 @@ _TOGETHER = 8
 class _Generator(nn.Module):
     """Codes to images, whatever the layers between."""
 
+    body: nn.Sequential
+
     def __init__(self, latent: int, channels: int, width: int) -> None:
         super().__init__()
         if min(latent, channels) < 1:
@@ -23,10 +25,6 @@ class _Generator(nn.Module):
         if width < 1 or width % _TOGETHER:
             raise ValueError(f"width={width} does not fall into groups; choose a multiple of {_TOGETHER}.")
         self.latent = latent
-        self.body = nn.Sequential(*self._layers(latent, channels, width))
-
-    def _layers(self, latent: int, channels: int, width: int) -> list[nn.Module]:
-        raise NotImplementedError
 
     def forward(self, z: Tensor) -> Tensor:
         """Images (…, channels, 32, 32) in [0, 1] of codes (…, latent) with any leading axes: batch, particles.
@@ -66,9 +64,7 @@ class ResidualGenerator(_Generator):
 
     def __init__(self, latent: int, channels: int = 1, *, width: int = 64) -> None:
         super().__init__(latent, channels, width)
-
-    def _layers(self, latent: int, channels: int, width: int) -> list[nn.Module]:
-        return [
+        self.body = nn.Sequential(
             nn.Linear(latent, _PLANES * _SIDE**2),
             nn.GroupNorm(_PLANES, _PLANES * _SIDE**2),
             nn.GELU(),
@@ -78,7 +74,7 @@ class ResidualGenerator(_Generator):
             _PublishedBlock(width),
             _PublishedBlock(width),
             nn.ConvTranspose2d(width, channels, kernel_size=4, stride=2, padding=1),
-        ]
+        )
 
 
 class CompactGenerator(_Generator):
@@ -98,18 +94,16 @@ class CompactGenerator(_Generator):
 
     def __init__(self, latent: int, channels: int = 1, *, width: int = 16) -> None:
         super().__init__(latent, channels, width)
-
-    def _layers(self, latent: int, channels: int, width: int) -> list[nn.Module]:
-        return [
+        self.body = nn.Sequential(
             nn.Linear(latent, 2 * width * 8 * 8),
             nn.Unflatten(1, (2 * width, 8, 8)),
             _Block(2 * width),
             _Block(2 * width),
-            *_before(2 * width),
+            *_in_eights(2 * width, nn.SiLU),
             nn.ConvTranspose2d(2 * width, width, kernel_size=4, stride=2, padding=1),
-            *_before(width),
+            *_in_eights(width, nn.SiLU),
             nn.ConvTranspose2d(width, channels, kernel_size=4, stride=2, padding=1),
-        ]
+        )
 
 
 class _PublishedBlock(nn.Module):
@@ -134,9 +128,9 @@ class _Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            *_before(width),
+            *_in_eights(width, nn.SiLU),
             nn.Conv2d(width, width, kernel_size=3, padding=1),
-            *_before(width),
+            *_in_eights(width, nn.SiLU),
             nn.Conv2d(width, width, kernel_size=3, padding=1),
         )
 
@@ -144,9 +138,5 @@ class _Block(nn.Module):
         return x + self.body(x)
 
 
-def _in_eights(width: int) -> list[nn.Module]:
-    return [nn.GroupNorm(width // _TOGETHER, width), nn.GELU()]
-
-
-def _before(width: int) -> list[nn.Module]:
-    return [nn.GroupNorm(width // _TOGETHER, width), nn.SiLU()]
+def _in_eights(width: int, activation: type[nn.Module] = nn.GELU) -> list[nn.Module]:
+    return [nn.GroupNorm(width // _TOGETHER, width), activation()]

@@ -8,24 +8,12 @@ import pytest
 import torch
 
 from lvmlib import seed_all
-from lvmlib.authoring.build import read_text
-from lvmlib.authoring.course import Course
 
 
 @pytest.fixture
-def lab(course: Course) -> dict[str, Any]:
-    """What the notebook defines up to the linear case, with the solutions of its exercises."""
-    names: dict[str, Any] = {"get_ipython": lambda: "none"}
-    for cell in read_text(course, "05-beta-vae").cells:
-        if cell.cell_type == "code" and _defines(cell):
-            exec(cell.source, names)
-        if "minimise" in names:
-            return names
-    raise AssertionError("lab 05 has no minimise")
-
-
-def _defines(cell) -> bool:
-    return not cell.metadata.get("nbgrader", {}).get("grade") and "experiment" not in cell.metadata.get("tags", [])
+def lab(definitions) -> dict[str, Any]:
+    """What the notebook defines up to the linear case."""
+    return definitions("05-beta-vae", until="minimise")
 
 
 @pytest.mark.parametrize("beta", [6.0, 40.0])

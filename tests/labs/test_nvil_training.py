@@ -9,8 +9,6 @@ import torch
 from torch import nn
 
 from lvmlib import seed_all
-from lvmlib.authoring.build import read_text
-from lvmlib.authoring.course import Course
 
 pytestmark = pytest.mark.slow
 
@@ -19,19 +17,10 @@ WITHIN = 3.0
 
 
 @pytest.fixture
-def lab(course: Course, tmp_path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """What the notebook defines, without its experiments."""
-    monkeypatch.chdir(tmp_path)
+def lab(definitions, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """What the notebook defines, at the size of a laptop."""
     monkeypatch.setenv("LVM_PROFILE", "cpu")
-    names = {"get_ipython": lambda: "none"}
-    for cell in read_text(course, "04-nvil").cells:
-        if cell.cell_type == "code" and _defines(cell):
-            exec(cell.source, names)
-    return SimpleNamespace(**names)
-
-
-def _defines(cell) -> bool:
-    return not cell.metadata.get("nbgrader", {}).get("grade") and "experiment" not in cell.metadata.get("tags", [])
+    return SimpleNamespace(**definitions("04-nvil"))
 
 
 def test_a_score_function_keeps_up_with_the_exact_sum_once_its_noise_is_lowered(lab: SimpleNamespace) -> None:

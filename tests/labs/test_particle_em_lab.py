@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,27 +11,16 @@ import torch
 from torch import distributions as td
 
 from lvmlib import load, masks, seed_all
-from lvmlib.authoring.build import read_text
-from lvmlib.authoring.course import Course
 from lvmlib.networks import ConvolutionalEncoder
 from lvmlib.particles import ParticleCloud
 from lvmlib.residual import ResidualGenerator
 
 
 @pytest.fixture
-def lab(course: Course, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
-    """What the notebook defines, with the solutions of its exercises, at the size of `smoke` and in an empty folder."""
+def lab(definitions, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the notebook defines, at the size of `smoke`."""
     monkeypatch.setenv("LVM_PROFILE", "smoke")
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {"get_ipython": lambda: "none"}
-    for cell in read_text(course, "06-particle-em").cells:
-        if cell.cell_type == "code" and _defines(cell):
-            exec(cell.source, names)
-    return names
-
-
-def _defines(cell) -> bool:
-    return not cell.metadata.get("nbgrader", {}).get("grade") and "experiment" not in cell.metadata.get("tags", [])
+    return definitions("06-particle-em")
 
 
 @pytest.fixture

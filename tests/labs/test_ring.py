@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 
 from lvmlib import seed_all
-from lvmlib.authoring.build import read_text
-from lvmlib.authoring.course import Course
 
 pytestmark = pytest.mark.slow
 
@@ -14,21 +12,9 @@ POINTS = 25600
 
 
 @pytest.fixture
-def play_on_ring(course: Course, tmp_path, monkeypatch: pytest.MonkeyPatch):
-    """The notebook's own function, made by its definitions alone."""
-    monkeypatch.chdir(tmp_path)
-    names = {"get_ipython": lambda: "none"}
-    for cell in read_text(course, "01-gan").cells:
-        if cell.cell_type != "code" or not _defines(cell):
-            continue
-        exec(cell.source, names)
-        if "play_on_ring" in names:
-            return names["play_on_ring"]
-    raise AssertionError("lab 01 has no play_on_ring")
-
-
-def _defines(cell) -> bool:
-    return not cell.metadata.get("nbgrader", {}).get("grade") and "experiment" not in cell.metadata.get("tags", [])
+def play_on_ring(definitions):
+    """The notebook's own function."""
+    return definitions("01-gan", until="play_on_ring")["play_on_ring"]
 
 
 @pytest.mark.parametrize("seed", [2, 11])
