@@ -16,7 +16,6 @@ from lvmlib.probe import is_stub, stub_name
 PICTURES = Path(__file__).parent / "pictures"
 
 
-
 class Missed(NamedTuple):
     """An experiment that could not run, and the exercise that it lacked; the first one, where others followed it."""
 
