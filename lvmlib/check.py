@@ -43,15 +43,25 @@ def complain(exercise: Exercise, function: Callable[..., Any], known: key.Key | 
         known: the exercise's key; without it the one on disk.
     """
     if not callable(function):
-        return f"this name holds {type(function).__name__}, not a function; run the cell that defines it again"
+        return no_function(type(function).__name__)
     try:
         if exercise.law:
             return _against_law(exercise, function)
         return _against_key(known or key.read(exercise.key, exercise.name), exercise, function)
     except Unsolved as missing:
-        if str(missing) not in ("<lambda>", getattr(function, "__name__", "")):
-            return f"needs `{missing}`, which is not written yet"
-        return "not written yet; put your code where `raise NotImplementedError` stands"
+        return not_written(str(missing), getattr(function, "__name__", ""))
+
+
+def no_function(kind: str) -> str:
+    """What to say where the name of a function holds something else."""
+    return f"this name holds {kind}, not a function; run the cell that defines it again"
+
+
+def not_written(missing: str, asked: str) -> str:
+    """What to say where a function is not written yet: the one that was asked, or one that it calls."""
+    if missing not in ("<lambda>", asked):
+        return f"needs `{missing}`, which is not written yet"
+    return "not written yet; put your code where `raise NotImplementedError` stands"
 
 
 def _asked(exercise: Exercise) -> str:

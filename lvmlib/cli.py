@@ -87,18 +87,48 @@ def run(
 
 @app.command()
 def grade(
-    submitted: Annotated[Path, typer.Argument(help="The folder with STUDENT/LAB/LAB.ipynb.")] = Path("submitted"),
+    submitted: Annotated[
+        Path, typer.Argument(help="A folder with STUDENT/LAB/LAB.ipynb, or what Canvas or Moodle lets you download.")
+    ] = Path("submitted"),
     lab: Annotated[str | None, typer.Option(help="Only this lab.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler, for many machines.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a processor without.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Grade also what has not changed.")] = False,
+    unsafe: Annotated[
+        bool, typer.Option("--unsafe", help="Run submissions with your own rights where there is no sandbox.")
+    ] = False,
+    explain: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="STUDENT LAB", help="Tell how this score came about, and replay it."),
+    ] = None,
 ) -> None:
-    """Grade submissions into the gradebook, write their feedback and grades.csv, and print a table."""
-    from lvmlib.authoring.course import find_course
-    from lvmlib.grading.gradebook import write_table
-    from lvmlib.grading.marking import format_table, mark
+    """Grade submissions into the gradebook; write feedback, a class summary and grades.csv, and print a table."""
+    from lvmlib.authoring.course import CourseError, find_course
+    from lvmlib.grading.inbox import open_inbox
+    from lvmlib.grading.marking import Settings, mark
+    from lvmlib.grading.table import format_table, write_table
 
     course = find_course()
-    rows = list(mark(course, submitted, lab))
+    if explain:
+        from lvmlib.grading.explain import explain as account
+        from lvmlib.grading.inbox import submission_of
+
+        for line in account(course, submission_of(submitted, *explain), unsafe=unsafe):
+            typer.echo(line)
+        return
+    submissions, notes = open_inbox(course, submitted, lab)
+    for note in notes:
+        typer.echo(note)
+    rows = []
+    try:
+        for row in mark(course, submissions, Settings(scheduler, workers, unsafe, again)):
+            rows.append(row)
+    except KeyboardInterrupt:
+        raise CourseError(f"Stopped; {len(rows)} of {len(submissions)} are graded, and the next run goes on.") from None
+    finally:
+        if rows:
+            write_table(course.root / "grades.csv", rows)
     typer.echo(format_table(rows))
-    write_table(course.root / "grades.csv", rows)
 
 
 @app.command()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import html
 import re
-from typing import Any
 
 from nbconvert.exporters import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
@@ -78,25 +77,37 @@ def _show_picture(output: NotebookNode) -> None:
             output.data = {"text/html": f'<img src="{source}" alt="{html.escape(told.get("alt", ""))}"{size}>'}
 
 
-class _MathMLRenderer(IPythonRenderer):
+class MathMLRenderer(IPythonRenderer):
+    """Markdown's renderer, with every formula as MathML."""
+
+    def formula(self, latex: str, *, displaystyle: bool) -> str:
+        """The HTML of one formula."""
+        return to_mathml(latex, displaystyle=displaystyle)
+
     def inline_math(self, body: str) -> str:
-        return _to_mathml(body, displaystyle=False)
+        return self.formula(body, displaystyle=False)
 
     def block_math(self, body: str) -> str:
-        return _to_mathml(body, displaystyle=True)
+        return self.formula(body, displaystyle=True)
 
     def latex_environment(self, name: str, body: str) -> str:
-        return _to_mathml(rf"\begin{{{name}}}{body}\end{{{name}}}", displaystyle=True)
+        return self.formula(rf"\begin{{{name}}}{body}\end{{{name}}}", displaystyle=True)
 
 
 def _markdown_to_html(source: str) -> str:
-    return MarkdownWithMath(renderer=_MathMLRenderer(escape=False)).render(source)
+    return MarkdownWithMath(renderer=MathMLRenderer(escape=False)).render(source)
 
 
-def _to_mathml(latex: str, **options: Any) -> str:
+def to_mathml(latex: str, *, displaystyle: bool) -> str:
+    """A formula as MathML, which needs neither script nor font from elsewhere.
+
+    Raises:
+        FormulaError: it is no LaTeX that can be shown.
+    """
     from math_core import LatexError, LatexToMathML
 
+    spaced = SPACE_AT_END.sub(r"\1\\ ", latex)
     try:
-        return LatexToMathML(fancy_error=False).convert_with_local_state(SPACE_AT_END.sub(r"\1\\ ", latex), **options)
+        return LatexToMathML(fancy_error=False).convert_with_local_state(spaced, displaystyle=displaystyle)
     except LatexError as error:
         raise FormulaError(f"The formula {latex.strip()!r} cannot be shown: {error}") from error

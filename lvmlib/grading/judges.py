@@ -6,9 +6,11 @@ import importlib.util
 import os
 import secrets
 import sys
-from collections.abc import Callable, Mapping
+import types
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +49,22 @@ class Judge:
 
     def expected(self, seed: int) -> Answers:
         """The right answers under this seed."""
-        return _expected(self.exercise.name, seed)
+        return self._expected(seed)
 
     def mistakes(self, seed: int) -> dict[str, Answers]:
         """The answers of each known mistake under this seed."""
+        return self._mistakes(seed)
+
+    # A class is judged on the seeds of one run, and every failure is compared with every known mistake.
+    @cached_property
+    def _expected(self) -> Callable[[int], Answers]:
+        return lru_cache(maxsize=32)(partial(self.answers, self.reference))
+
+    @cached_property
+    def _mistakes(self) -> Callable[[int], dict[str, Answers]]:
+        return lru_cache(maxsize=SEEDS_A_VERDICT)(self._make_mistakes)
+
+    def _make_mistakes(self, seed: int) -> dict[str, Answers]:
         return {sentence: self.answers(wrong, seed) for sentence, wrong in self.wrong.items()}
 
     def verdict(self, observed: Answers, seed: int) -> str | None:
@@ -64,12 +78,6 @@ class Judge:
         if self.exercise.law:
             return None
         return next(iter(recognise(observed, self.expected(seed), self.mistakes(seed))), None)
-
-
-@lru_cache(maxsize=256)
-def _expected(name: str, seed: int) -> Answers:
-    found = _judges[name]
-    return found.answers(found.reference, seed)
 
 
 _judges: dict[str, Judge] = {}
@@ -173,6 +181,31 @@ def load(path: Path) -> None:
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    with _random_stream_kept():
+        spec.loader.exec_module(module)
+
+
+@lru_cache(maxsize=32)
+def from_text(lab: str, text: str) -> Mapping[str, Judge]:
+    """The judges that the text of a judges.py enters, by exercise; where the text is all that came to this machine."""
+    name = f"lvm_judges_text_{exercises.module_name(lab)}"
+    module = types.ModuleType(name)
+    module.__file__ = f"{lab}/judges.py"
+    sys.modules[name] = module
+    before = dict(_judges)
+    try:
+        with _random_stream_kept():
+            exec(compile(text, module.__file__, "exec"), module.__dict__)
+        return {entered: judge for entered, judge in _judges.items() if before.get(entered) is not judge}
+    finally:
+        _judges.clear()
+        _judges.update(before)
+
+
+@contextmanager
+def _random_stream_kept() -> Iterator[None]:
     stream = torch.get_rng_state()
-    spec.loader.exec_module(module)
-    torch.set_rng_state(stream)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(stream)

@@ -1,51 +1,157 @@
-"""Grade a folder of submissions: read, run and write, one after the other."""
+"""Grade a folder of submissions: find what changed, have it graded, and write what comes of it."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterable, Iterator
-from itertools import groupby
-from pathlib import Path
+import hashlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 
-from lvmlib.authoring.converters import read_settings
 from lvmlib.authoring.course import Course
-from lvmlib.grading.assignment import read_assignment
-from lvmlib.grading.autograde import grade
-from lvmlib.grading.gradebook import Row, prepare, record
-from lvmlib.grading.submission import collect
+from lvmlib.grading import gradebook, records
+from lvmlib.grading.changes import RELEASE, Lab, exercises_to_decide, joined, read_lab
+from lvmlib.grading.cluster import connected, processors, run
+from lvmlib.grading.limits import LIMITS, Limits
+from lvmlib.grading.publishing import publish, write_summary
+from lvmlib.grading.reading import read
+from lvmlib.grading.results import Result, Status
+from lvmlib.grading.submission import MissingError, Submission, UnreadableError, load
+from lvmlib.grading.table import Row, row_of
+from lvmlib.grading.task import Task, library_hash
+from lvmlib.grading.words import plain
+
+LONGEST_NOTE = 400
 
 
-def mark(course: Course, submitted: Path, lab: str | None = None) -> Iterator[Row]:
-    """Grade every submission in a folder, or those of one lab, in order, with a progress bar.
+@dataclass(frozen=True)
+class Settings:
+    """How to grade.
 
-    Yields:
-        A row as soon as its submission stands in the gradebook.
+    Attributes:
+        scheduler: the address of a dask scheduler; None for workers of this machine's own, `workers` of them.
+        unsafe: whether to run submissions without protection where there is no sandbox.
+        again: whether to grade also what has not changed.
+    """
+
+    scheduler: str | None = None
+    workers: int | None = None
+    unsafe: bool = False
+    again: bool = False
+    limits: Limits = LIMITS
+
+
+@dataclass
+class Run:
+    """One run over a folder of submissions."""
+
+    course: Course
+    settings: Settings
+    labs: dict[str, Lab]
+    settled: deque[Row] = field(default_factory=deque)
+    """Rows of submissions that needed no worker, until somebody fetches them."""
+
+    def rows(self, submissions: Sequence[Submission]) -> Iterator[Row]:
+        """Grade them; one row each, as soon as it is written."""
+        tasks = self._tasks(submissions)
+        first = next(tasks, None)
+        yield from self._fetch_settled()
+        if first is None:
+            return
+        workers = min(len(submissions), self.settings.workers or processors())
+        with connected(self.settings.scheduler, workers) as client:
+            for fresh in run(client, chain([first], tasks)):
+                yield self._keep(joined(fresh, self._before(fresh.student, fresh.lab), self.labs[fresh.lab]))
+                yield from self._fetch_settled()
+        yield from self._fetch_settled()
+
+    def _fetch_settled(self) -> Iterator[Row]:
+        while self.settled:
+            yield self.settled.popleft()
+
+    def _before(self, student: str, lab: str) -> Result | None:
+        return None if self.settings.again else records.read(self.course, student, lab)
+
+    def _keep(self, result: Result) -> Row:
+        if result != records.read(self.course, result.student, result.lab):
+            records.write(self.course, result)
+        return publish(self.course, result, self.labs[result.lab].assignment)
+
+    def _tasks(self, submissions: Sequence[Submission]) -> Iterator[Task]:
+        """What workers have to do; whatever needs none is settled on the way."""
+        for submission in submissions:
+            outcome = self._examine(submission)
+            if isinstance(outcome, Task):
+                yield outcome
+            else:
+                self.settled.append(self._keep(outcome))
+
+    def _examine(self, submission: Submission) -> Task | Result:
+        """What is left to do for a submission, or what came of it."""
+        lab = self.labs[submission.lab]
+        try:
+            loaded = load(submission)
+        except (MissingError, UnreadableError) as error:
+            status = Status.MISSING if isinstance(error, MissingError) else Status.UNREADABLE
+            return Result(submission.student, submission.lab, status, (plain(str(error), LONGEST_NOTE),))
+        digest = hashlib.sha256(loaded.content).hexdigest()
+        before = self._before(submission.student, submission.lab)
+        exercises = exercises_to_decide(lab, digest, before)
+        if before is None or exercises:
+            return Task(
+                student=submission.student,
+                name=loaded.name,
+                content=loaded.content,
+                found=loaded.notes,
+                assignment=lab.assignment,
+                exercises=exercises,
+                seeds=lab.seeds,
+                unsafe=self.settings.unsafe,
+                private=_private(self.course),
+                library=library_hash(),
+                limits=self.settings.limits,
+            )
+        if before.versions.get(RELEASE) != lab.release and before.status.has_score:
+            cells = read(loaded.name, loaded.content, lab.assignment).cells
+            return joined(replace(before, cells=cells), before, lab)
+        return before
+
+
+def _private(course: Course) -> tuple[str, ...]:
+    names = ("solutions", "submitted", "verdicts", "gradebook.db", "autograded", "feedback", "grades.csv")
+    return tuple(str(course.root / name) for name in names)
+
+
+def mark(course: Course, submissions: Sequence[Submission], settings: Settings = Settings()) -> Iterator[Row]:  # noqa: B008
+    """Grade submissions, with a progress bar; one row each, as soon as it is written.
+
+    Results of earlier runs stay where neither the submission nor what decides it has changed.
 
     Raises:
-        CourseError: there are no submissions, or one names a lab that the course does not have.
+        CourseError: a lab cannot be graded, or something cannot be written; what is written by then stays, and the next
+            run goes on from there.
     """
     from tqdm import tqdm
 
-    submissions = collect(submitted, lab)
-    course.labs({submission.lab for submission in submissions})
-    with tempfile.TemporaryDirectory() as folder, tqdm(total=len(submissions), unit="submission") as bar:
-        config = read_settings(course, Path(folder))
-        for name, group in groupby(submissions, key=lambda submission: submission.lab):
-            assignment = read_assignment(course, name)
-            prepare(course, name)
-            for submission in group:
-                bar.set_description(f"{submission.student} {name}")
-                yield record(course, grade(submission, assignment, config), assignment.points)
-                bar.update()
+    names = sorted({one.lab for one in submissions})
+    course.labs(names)
+    labs = {name: read_lab(course, name, settings.limits) for name in names}
+    for lab in labs.values():
+        gradebook.prepare(course, lab.assignment)
+    with tqdm(total=len(submissions), unit="submission") as bar:
+        for row in Run(course, settings, labs).rows(submissions):
+            bar.set_description(plain(f"{row.student} {row.lab}", 40))
+            bar.update()
+            yield row
+    for name, lab in labs.items():
+        yield from _missing(course, lab, {one.student for one in submissions if one.lab == name})
+        write_summary(course, name)
 
 
-def format_table(rows: Iterable[Row]) -> str:
-    """Rows as columns of text, for a terminal."""
-    lines = [("student", "lab", "score", "of", "by hand", "status")]
-    for row in rows:
-        score = "–" if row.score is None else f"{row.score:g}"
-        by_hand = "to do" if row.needs_manual_grade else ""
-        status = f"{row.status}: {row.note}" if row.note else row.status
-        lines.append((row.student, row.lab, score, f"{row.max_score:g}", by_hand, status))
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+def _missing(course: Course, lab: Lab, seen: set[str]) -> Iterator[Row]:
+    """Students whom the gradebook knows, and who handed in nothing for this lab, now or earlier."""
+    name = lab.assignment.lab
+    for student in gradebook.roster(course):
+        if student not in seen and records.read(course, student, name) is None:
+            result = Result(student, name, Status.MISSING, ("nothing was handed in",))
+            yield row_of(result, None, lab.assignment.points)

@@ -1,21 +1,33 @@
-"""Read students' notebooks: find them, and bring each back into the form that was released."""
+"""Find students' notebooks in a folder, and take in the bytes of the one that was meant."""
 
 from __future__ import annotations
 
-import copy
+import os
+import re
+import stat
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from nbformat.notebooknode import NotebookNode
-
 from lvmlib.authoring.course import CourseError
-from lvmlib.grading.assignment import Assignment
 
-LARGEST = 50_000_000
+LARGEST = 100_000_000
+"""Bytes of a notebook with its outputs."""
+DEEPEST, MOST_FILES = 4, 2000
+"""Of a submission that is a tree of folders: how far, and how much of it is looked at."""
+NO_WORK = ("__MACOSX", "__pycache__")
+NOTEBOOK = re.compile(r"\.ipynb(\.txt|\.json)?$", re.IGNORECASE)
 
 
 class UnreadableError(CourseError):
     """A submission cannot be read; the message says why, and what the student should do."""
+
+
+class MissingError(CourseError):
+    """There is no notebook in a submission."""
 
 
 @dataclass(frozen=True)
@@ -27,122 +39,164 @@ class Submission:
     folder: Path
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """A submitted file as it is, its name fit to be shown, and what was odd about finding it, in sentences."""
+
+    name: str
+    content: bytes
+    notes: tuple[str, ...] = ()
+
+
 def collect(submitted: Path, lab: str | None = None) -> list[Submission]:
     """The submissions in a folder laid out as submitted/STUDENT/LAB, by lab and student.
 
     Raises:
-        CourseError: there is no such folder, or nothing in it, or a student's notebook lies outside a lab's folder.
+        CourseError: there is no such folder, it cannot be listed, nothing is in it, a student's notebook lies outside
+            a lab's folder, or two students cannot be told apart.
     """
-    for stray in sorted(submitted.glob("*/*.ipynb")):
-        student = stray.parent.name
-        raise CourseError(f"{student}/{stray.name} lies outside a lab's folder; move it to {student}/LAB/LAB.ipynb.")
-    folders = [path for path in submitted.glob("*/*") if path.is_dir() and not path.parent.name.startswith(".")]
-    found = [Submission(path.parent.name, path.name, path) for path in folders if lab in (None, path.name)]
+    try:
+        found = [
+            Submission(printable(folder.parent.name, 200), folder.name, folder)
+            for folder in _lab_folders(submitted)
+            if lab in (None, folder.name)
+        ]
+    except FileNotFoundError:
+        found = []
+    except OSError as error:
+        raise CourseError(
+            f"{submitted} cannot be listed ({error.strerror}); see that it is a folder you may read."
+        ) from error
     if not found:
         raise CourseError(
             f"{submitted} holds no {lab or 'lab'}; lay submissions out as {submitted}/STUDENT/LAB/LAB.ipynb."
         )
+    for (student, _), times in Counter((one.student, one.lab) for one in found).items():
+        if times > 1:
+            raise CourseError(
+                f"{times} folders are called {student}, but for what cannot be shown; rename one of them."
+            )
     return sorted(found, key=lambda submission: (submission.lab, submission.student))
 
 
-def read_submission(submission: Submission, assignment: Assignment) -> tuple[NotebookNode, list[str]]:
-    """A submission as a notebook that can be graded, and what had to be mended for that, in sentences.
-
-    Every cell nbgrader knows is there once, with the metadata it was released with; locked cells have their complete
-    source.  Cells of the student's own stay.
+def load(submission: Submission) -> Loaded:
+    """Take in the notebook of a submission, whatever it is called; nothing but a regular file is opened.
 
     Raises:
-        UnreadableError: there is no notebook, or it is not one.
+        MissingError: there is none.
+        UnreadableError: it is a link, too large or not permitted to be read, or several could be meant.
     """
-    path, notes = _find_notebook(submission)
-    notebook = _parse(path)
-    notebook.cells, more = restore(notebook.cells, assignment)
-    return notebook, notes + more
+    folder = submission.folder
+    if folder.is_symlink() or folder.parent.is_symlink():
+        raise UnreadableError(f"{printable(folder.name)} is a link to another folder; submit the notebook itself.")
+    expected = f"{submission.lab}.ipynb"
+    path, others = _choose(folder, expected)
+    notes = [] if path == folder / expected else [f"Took {_name(path)} for {expected}."]
+    notes += [f"Left {', '.join(map(_name, others[:5]))} beside it out."] if others else []
+    return Loaded(_name(path), read_file(path), tuple(notes))
 
 
-def restore(cells: list[NotebookNode], assignment: Assignment) -> tuple[list[NotebookNode], list[str]]:
-    """Bring cells back into the form that was released; the second value says what was mended."""
-    kept, notes = _drop_copies([copy.deepcopy(cell) for cell in cells], assignment)
-    for cell in kept:
-        released = assignment.cells.get(grade_id) if (grade_id := _grade_id(cell)) else None
-        if released is None:
-            cell.metadata.pop("nbgrader", None)
-            continue
-        cell.metadata.nbgrader = copy.deepcopy(released.metadata.nbgrader)
-        if released.metadata.nbgrader.locked:
-            cell.source = released.source
-    return kept, notes + _put_back_missing(kept, assignment)
+def read_file(path: Path) -> bytes:
+    """The bytes of a regular file.
 
-
-def _find_notebook(submission: Submission) -> tuple[Path, list[str]]:
-    expected = submission.folder / f"{submission.lab}.ipynb"
-    found = [path for path in sorted(submission.folder.glob("*.ipynb")) if not path.name.startswith(".")]
-    path = expected if expected in found or len(found) != 1 else found[0]
-    if path not in found:
-        others = f"; there are {', '.join(other.name for other in found)}" if found else ""
-        raise UnreadableError(f"{expected.name} is missing{others}.")
-    if path.is_symlink() or not path.resolve().is_relative_to(submission.folder.resolve()):
-        raise UnreadableError(f"{path.name} is a link to another file; submit the notebook itself.")
-    if path.stat().st_size > LARGEST:
-        raise UnreadableError(
-            f"{path.name} is larger than {LARGEST // 1_000_000} MB; clear its outputs and submit again."
-        )
-    return path, [] if path == expected else [f"took {path.name} for {expected.name}"]
-
-
-def _parse(path: Path) -> NotebookNode:
-    import nbformat
-
+    Raises:
+        UnreadableError: it is anything else, too large, or not permitted to be read.
+    """
+    if path.is_symlink():
+        raise UnreadableError(f"{_name(path)} is a link to another file; submit the notebook itself.")
     try:
-        notebook = nbformat.reads(path.read_bytes().decode("utf-8-sig"), as_version=4)
-        if not isinstance(notebook.cells, list) or not all(_is_cell(cell) for cell in notebook.cells):
-            raise ValueError("no cells")
-    except Exception as error:  # a file of a stranger's: nbformat raises whatever its content provokes
+        # Without blocking, as opening a pipe would wait for somebody to write into it.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        with open(handle, "rb") as file:
+            facts = os.fstat(handle)
+            if not stat.S_ISREG(facts.st_mode):
+                raise UnreadableError(f"{_name(path)} is not a file; submit the notebook itself.")
+            content = file.read(LARGEST + 1) if facts.st_size <= LARGEST else b""
+    except OSError as error:
         raise UnreadableError(
-            f"{path.name} is not a notebook ({type(error).__name__}); save it again and resubmit."
+            f"{_name(path)} cannot be opened ({error.strerror}); make it readable, and grade again."
         ) from error
-    return notebook
+    if facts.st_size > LARGEST or len(content) > LARGEST:
+        raise UnreadableError(
+            f"{_name(path)} is larger than {LARGEST // 1_000_000} MB; clear its outputs and submit again."
+        )
+    return content
 
 
-def _is_cell(cell: NotebookNode) -> bool:
-    return cell.cell_type in {"code", "markdown", "raw"} and isinstance(cell.source, str) and "metadata" in cell
+def printable(text: str, longest: int = 100) -> str:
+    """Text of a stranger's with nothing in it that steers a terminal or turns the direction of writing."""
+    shown = "".join("�" if unicodedata.category(letter).startswith("C") else letter for letter in text[: longest + 1])
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
-def _grade_id(cell: NotebookNode) -> str | None:
-    nbgrader = cell.metadata.get("nbgrader")
-    grade_id = nbgrader.get("grade_id") if isinstance(nbgrader, dict) else None
-    return grade_id if isinstance(grade_id, str) else None
+def _lab_folders(submitted: Path) -> Iterator[Path]:
+    for student in sorted(submitted.iterdir()):
+        if student.name.startswith(".") or not student.is_dir():
+            continue
+        for entry in sorted(_listed(student)):
+            if entry.name.startswith("."):
+                continue
+            if entry.suffix == ".ipynb":
+                place = f"{printable(student.name)}/{printable(entry.name)}"
+                raise CourseError(
+                    f"{place} lies outside a lab's folder; move it to {printable(student.name)}/LAB/LAB.ipynb."
+                )
+            if entry.is_dir():
+                yield entry
 
 
-def _drop_copies(cells: list[NotebookNode], assignment: Assignment) -> tuple[list[NotebookNode], list[str]]:
-    originals = {grade_id: _choose(cells, released) for grade_id, released in assignment.cells.items()}
-    kept, notes = [], []
-    for cell in cells:
-        grade_id = _grade_id(cell)
-        if grade_id in originals and cell is not originals[grade_id]:
-            notes.append(f"left a copy of the cell {grade_id} out")
-        else:
-            kept.append(cell)
-    return kept, notes
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise CourseError(
+            f"The folder {printable(folder.name)} cannot be listed ({error.strerror}); make it readable."
+        ) from error
 
 
-def _choose(cells: list[NotebookNode], released: NotebookNode) -> NotebookNode | None:
-    # Of several copies, the last one the student worked in: that is the definition in force at the end.
-    grade_id, kind = released.metadata.nbgrader.grade_id, released.cell_type
-    copies = [cell for cell in cells if _grade_id(cell) == grade_id and cell.cell_type == kind]
-    worked_in = [cell for cell in copies if cell.source != released.source]
-    return next(reversed(worked_in or copies), None)
+def _choose(folder: Path, expected: str) -> tuple[Path, list[Path]]:
+    """The notebook that is meant, and the others."""
+    files = _files(folder)
+    best = folder / expected
+    found = [path for path in files if NOTEBOOK.search(path.name)]
+    if best in found or os.path.lexists(best):
+        return best, [path for path in found if path != best]
+    if not found:
+        there = f" there is {_name(files[0])};" if files else ""
+        raise MissingError(f"No notebook was handed in;{there} submit {expected}.")
+    lab = best.stem.casefold()
+    called = [path for path in found if path.name == expected]
+    for group in (called, [path for path in found if path.name.casefold().startswith(lab)], found):
+        if len(group) == 1:
+            return group[0], [path for path in found if path != group[0]]
+    there = ", ".join(map(_name, found[:5]))
+    raise UnreadableError(f"{expected} is missing; there are {there}: submit one of them alone.")
 
 
-def _put_back_missing(cells: list[NotebookNode], assignment: Assignment) -> list[str]:
-    notes = []
-    place = 0
-    for grade_id, released in assignment.cells.items():
-        present = next((index for index, cell in enumerate(cells) if _grade_id(cell) == grade_id), None)
-        if present is None:
-            cells.insert(place, copy.deepcopy(released))
-            notes.append(f"put the missing cell {grade_id} back")
-            place += 1
-        else:
-            place = present + 1
-    return notes
+def _files(folder: Path) -> list[Path]:
+    """What lies in a folder and below, the nearest first; no hidden files, and no folder behind a link."""
+    found, budget = [], MOST_FILES
+    level = [folder]
+    for _ in range(DEEPEST):
+        entries: list[os.DirEntry[str]] = []
+        for one in level:
+            entries += _entries(one, budget - len(entries))
+        budget -= len(entries)
+        found += [Path(entry.path) for entry in entries if not entry.is_dir(follow_symlinks=False)]
+        level = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return found
+
+
+def _entries(folder: Path, most: int) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as listed:
+            entries = sorted(islice(listed, most), key=lambda entry: entry.name)
+    except OSError as error:
+        raise UnreadableError(
+            f"Its folder cannot be read ({error.strerror}); make it readable, and grade again."
+        ) from error
+    return [entry for entry in entries if not entry.name.startswith(".") and entry.name not in NO_WORK]
+
+
+def _name(path: Path) -> str:
+    return printable(path.name)

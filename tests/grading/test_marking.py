@@ -1,128 +1,224 @@
-"""A folder of submissions becomes scores, feedback and a table."""
+"""A folder of submissions becomes scores, feedback and a table; a second run grades what changed and nothing else."""
 
 from __future__ import annotations
 
 import csv
-from dataclasses import replace
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
+from hostile import HONEST, QUICK, SOLVED, notebook
 from nbgrader.api import Gradebook
 
 from lvmlib.authoring.course import Course, CourseError
-from lvmlib.grading.gradebook import write_table
-from lvmlib.grading.marking import format_table, mark
+from lvmlib.grading import marking, records
+from lvmlib.grading.assignment import read_assignment
+from lvmlib.grading.explain import explain
+from lvmlib.grading.marking import Settings, mark
+from lvmlib.grading.submission import collect
+from lvmlib.grading.table import Row
+from lvmlib.grading.task import Task
 
-TINY = "00-tiny"
-DOUBLE = "def double(x):\n    return x + x"
-HALVE = "def halve(x):\n    return x / 2"
-ANSWER = "Only at the two ends of the number range."
+SMALL = "00-small"
+ANSWER = {"which-unit": "Where the prior fits already."}
+CLASS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
+    "full": (SOLVED | ANSWER, ()),
+    "half": (HONEST, ()),
+    "none": ({}, ()),
+    "wrong": ({"kl-divergence": SOLVED["kl-divergence"].replace("0.5 * ", "")}, ()),
+    "ender": (HONEST, ("import sys, os\nsys.modules['os']._exit(1)",)),
+    "stuck": (HONEST | {"active-units": "def active_units(means, threshold):\n    while True: pass"}, ()),
+    "mallory": (HONEST, ("import sys\nsys._getframe(0)",)),
+}
+
+pytestmark = [pytest.mark.slow, pytest.mark.sandbox]
 
 
-def submit(course: Course, student: str, **answers: str) -> Path:
-    notebook = nbformat.read(course.released(TINY), as_version=4)
-    for cell in notebook.cells:
-        name = cell.metadata.get("nbgrader", {}).get("grade_id", "").replace("-", "_")
-        cell.source = answers.get(name, cell.source)
-    path = course.root / "submitted" / student / TINY / f"{TINY}.ipynb"
-    path.parent.mkdir(parents=True)
-    nbformat.write(notebook, path)
+def hand_in(course: Course, student: str, content: bytes) -> Path:
+    path = course.root / "submitted" / student / SMALL / f"{SMALL}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
     return path
 
 
+def run(course: Course, **settings) -> dict[str, Row]:
+    rows = mark(course, collect(course.root / "submitted"), Settings(limits=QUICK, workers=2, **settings))
+    return {row.student: row for row in rows}
+
+
 @pytest.fixture(scope="module")
-def marked(tmp_path_factory: pytest.TempPathFactory, _released: Path):
-    import shutil
-
-    course = Course(Path(shutil.copytree(_released, tmp_path_factory.mktemp("marked") / "course")))
-    submit(course, "full", double=DOUBLE, halve=HALVE, which_way=ANSWER)
-    submit(course, "half", double=DOUBLE)
-    submit(course, "hidden", double="def double(x):\n    return 4", halve=HALVE)
-    submit(course, "killer", double="import os\nos._exit(1)")
-    submit(course, "none")
-    submit(course, "torn").write_bytes(b'{"cells": [')
-    rows = list(mark(course, course.root / "submitted"))
-    return course, {row.student: row for row in rows}
+def marked(tmp_path_factory: pytest.TempPathFactory, _small_released: Path) -> tuple[Course, dict[str, Row]]:
+    course = Course(Path(shutil.copytree(_small_released, tmp_path_factory.mktemp("marked") / "course")))
+    assignment = read_assignment(course, SMALL)
+    for student, (solved, extra) in CLASS.items():
+        hand_in(course, student, notebook(assignment, solved, extra))
+    hand_in(course, "torn", b'{"cells": [')
+    (course.root / "submitted" / "empty" / SMALL).mkdir(parents=True)
+    return course, run(course)
 
 
-pytestmark = pytest.mark.slow
+@pytest.fixture
+def again(marked, tmp_path: Path) -> Course:
+    """A copy of the graded course, which a test may change and grade again."""
+    return Course(Path(shutil.copytree(marked[0].root, tmp_path / "again", symlinks=True)))
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
+    """The exercises that a run sends to its workers, by student."""
+    sent: dict[str, set[str]] = {}
+
+    def spy(client, work) -> Iterator:
+        def noted() -> Iterator[Task]:
+            for task in work:
+                sent[task.student] = set(task.exercises)
+                yield task
+
+        return original(client, noted())
+
+    original = marking.run
+    monkeypatch.setattr(marking, "run", spy)
+    return sent
 
 
 def test_scores_are_exactly_what_was_solved(marked) -> None:
     _, rows = marked
-    assert {name: rows[name].score for name in ("full", "half", "hidden", "none")} == {
-        "full": 5, "half": 2, "hidden": 3, "none": 0,
+    assert {student: rows[student].score for student in CLASS} == {
+        "full": 6, "half": 2, "none": 0, "wrong": 0, "ender": 2, "stuck": 2, "mallory": 2,
     }  # fmt: skip
-    assert {row.max_score for row in rows.values()} == {9}
+    assert {row.max_score for row in rows.values()} == {10}
 
 
-def test_only_an_answer_waits_to_be_graded_by_hand(marked) -> None:
+def test_only_an_answer_waits_to_be_marked_by_hand(marked) -> None:
     _, rows = marked
-    assert [row.student for row in rows.values() if row.needs_manual_grade] == ["full"]
+    assert [student for student, row in rows.items() if row.needs_manual_grade] == ["full"]
 
 
-def test_what_cannot_be_graded_has_no_score_and_stops_nobody(marked) -> None:
+def test_a_status_tells_what_a_score_cannot(marked) -> None:
     _, rows = marked
-    assert (rows["torn"].score, rows["torn"].status) == (None, "unreadable")
-    assert (rows["killer"].score, rows["killer"].status) == (None, "failed")
-    assert rows["killer"].note.startswith("The kernel died while it ran")
+    assert {student: str(row.status) for student, row in rows.items()} == {
+        "full": "graded", "half": "graded", "none": "graded", "wrong": "graded", "ender": "partly", "stuck": "partly",
+        "mallory": "suspicious", "torn": "unreadable", "empty": "missing",
+    }  # fmt: skip
+    assert rows["torn"].score is None and rows["empty"].score is None
+    assert "ended Python, and was left out" in rows["ender"].note
 
 
-def test_the_table_has_a_line_each(marked, tmp_path: Path) -> None:
-    _, rows = marked
-    lines = format_table(rows.values()).splitlines()
-    assert lines[0].split() == ["student", "lab", "score", "of", "by", "hand", "status"]
-    assert lines[1].split() == ["full", TINY, "5", "9", "to", "do", "graded"]
-    assert lines[-1].split()[:5] == ["torn", TINY, "–", "9", "unreadable:"]
-    write_table(tmp_path / "grades.csv", rows.values())
-    with (tmp_path / "grades.csv").open(encoding="utf-8") as file:
-        table = {row["student"]: row for row in csv.DictReader(file)}
-    assert (table["full"]["score"], table["none"]["score"], table["torn"]["score"]) == ("5.0", "0.0", "")
-
-
-def test_grades_of_other_runs_stay(marked, tmp_path: Path) -> None:
-    _, rows = marked
-    path = tmp_path / "grades.csv"
-    write_table(path, [rows["torn"], replace(rows["full"], score=1)])
-    write_table(path, [rows["full"], replace(rows["none"], student="another")])
-    with path.open(encoding="utf-8") as file:
-        scores = {row["student"]: row["score"] for row in csv.DictReader(file)}
-    assert scores == {"another": "0.0", "full": "5.0", "torn": ""}
-    path.write_text("assignment,score\n", encoding="utf-8")
-    with pytest.raises(CourseError, match="is not a table of ours"):
-        write_table(path, rows.values())
-
-
-def test_feedback_shows_neither_hidden_tests_nor_mark_schemes(marked) -> None:
+def test_the_judges_sentence_is_kept_with_what_decided_it(marked) -> None:
     course, _ = marked
-    for student in ("full", "half", "hidden", "none"):
-        page = (course.root / "feedback" / student / TINY / f"{TINY}.html").read_text(encoding="utf-8")
-        assert "A tiny lab" in page
-        assert "double(3.5)" not in page and "double(-1)" not in page
-        assert "naming overflow" not in page and "MARK SCHEME" not in page
-    failed = (course.root / "feedback" / "hidden" / TINY / f"{TINY}.html").read_text(encoding="utf-8")
-    assert "AssertionError: double: wrong at some other number" in failed
+    result = records.read(course, "wrong", SMALL)
+    assert result is not None
+    verdict = result.verdicts[0]
+    assert verdict.sentence == "✗ kl_divergence: the factor ½ is missing"
+    assert verdict.mistake == "the factor ½ is missing"
+    assert len(verdict.seeds) == 2 and re.fullmatch("[0-9a-f]{64}", verdict.fingerprint)
+    assert {"python", "torch", "lvmlib"} <= result.versions.keys()
 
 
-def test_the_marker_sees_the_mark_scheme(marked) -> None:
-    course, _ = marked
-    text = (course.root / "autograded" / "full" / TINY / f"{TINY}.ipynb").read_text(encoding="utf-8")
-    assert "overflow" in text and ANSWER in text
+def test_all_are_asked_the_same_and_nobody_could_know_it(marked, again: Course) -> None:
+    before = {seed for verdict in records.read(marked[0], "half", SMALL).verdicts for seed in verdict.seeds}
+    assert before == {seed for verdict in records.read(marked[0], "full", SMALL).verdicts for seed in verdict.seeds}
+    run(again, again=True)
+    assert before.isdisjoint(seed for one in records.read(again, "half", SMALL).verdicts for seed in one.seeds)
 
 
-def test_a_mark_given_by_hand_survives_grading_again(marked) -> None:
-    course, _ = marked
+def test_the_gradebook_holds_the_same_scores(marked) -> None:
+    course, rows = marked
     with Gradebook(f"sqlite:///{course.root / 'gradebook.db'}") as gradebook:
-        grade = gradebook.find_grade("which-way", TINY, TINY, "full")
+        scores = {one.student.id: one.score for one in gradebook.assignment_submissions(SMALL)}
+    assert scores == {student: row.score for student, row in rows.items() if row.score is not None}
+
+
+def test_everybody_who_handed_something_in_gets_a_page(marked) -> None:
+    course, rows = marked
+    pages = {path.parts[-3]: path.read_text(encoding="utf-8") for path in course.root.glob("feedback/*/*/*.html")}
+    assert pages.keys() == rows.keys() - {"empty"}
+    assert "the factor ½ is missing" in pages["wrong"]
+    assert not any("judge(" in page or "MARK SCHEME" in page or "_getframe:" in page for page in pages.values())
+    assert (course.root / "feedback" / f"summary-{SMALL}.html").is_file()
+
+
+def test_a_second_run_grades_nothing_and_tells_the_same(marked, again: Course, asked) -> None:
+    _, rows = marked
+    assert run(again) == rows
+    assert asked == {}
+
+
+def test_only_a_changed_submission_is_graded_again(again: Course, asked) -> None:
+    hand_in(again, "none", notebook(read_assignment(again, SMALL), SOLVED))
+    rows = run(again)
+    assert asked.keys() == {"none"}
+    assert rows["none"].score == 6 and rows["half"].score == 2
+
+
+def test_a_changed_judge_touches_only_its_exercise(again: Course, asked) -> None:
+    judges = again.judges(SMALL)
+    text = judges.read_text(encoding="utf-8")
+    assert "the factor ½ is missing" in text
+    judges.write_text(text.replace("the factor ½ is missing", "half of it is missing"), encoding="utf-8")
+    before = {student: records.read(again, student, SMALL) for student in ("wrong", "full")}
+    rows = run(again)
+    assert set(map(frozenset, asked.values())) == {frozenset({"kl-divergence"})}
+    assert asked.keys() == CLASS.keys()
+    assert rows["full"].score == 6
+    wrong = records.read(again, "wrong", SMALL)
+    assert wrong.verdicts[0].sentence == "✗ kl_divergence: half of it is missing"
+    assert wrong.verdicts[1:] == before["wrong"].verdicts[1:]
+
+
+def test_a_mark_given_by_hand_survives_grading_again(again: Course) -> None:
+    with Gradebook(f"sqlite:///{again.root / 'gradebook.db'}") as gradebook:
+        grade = gradebook.find_grade("which-unit", SMALL, SMALL, "full")
         grade.manual_score, grade.needs_manual_grade = 4, False
+        gradebook.find_comment("which-unit", SMALL, SMALL, "full").manual_comment = "Well seen."
         gradebook.db.commit()
-    rows = {row.student: row for row in mark(course, course.root / "submitted")}
-    assert rows["full"].score == 9
+    assert run(again)["full"].score == 10
+    page = (again.root / "feedback" / "full" / SMALL / f"{SMALL}.html").read_text(encoding="utf-8")
+    assert "Well seen." in page
+    assert run(again, again=True)["full"].score == 10
 
 
-def test_a_lab_that_the_course_does_not_have_is_named(marked) -> None:
-    course, _ = marked
-    (course.root / "elsewhere" / "ada" / "09-none").mkdir(parents=True)
+def test_a_student_who_handed_in_nothing_is_missing(again: Course) -> None:
+    with Gradebook(f"sqlite:///{again.root / 'gradebook.db'}") as gradebook:
+        gradebook.add_student("absent")
+    row = run(again)["absent"]
+    assert (str(row.status), row.score) == ("missing", None)
+
+
+def test_a_score_can_be_explained_and_replayed(again: Course) -> None:
+    (submission,) = (one for one in collect(again.root / "submitted") if one.student == "wrong")
+    text = "\n".join(explain(again, submission))
+    assert "wrong 00-small: graded, 0 of 6 by tests" in text
+    assert "✗ kl_divergence: the factor ½ is missing" in text
+    assert text.count("again the same") == 3
+    hand_in(again, "wrong", notebook(read_assignment(again, SMALL), SOLVED))
+    assert "has changed since" in "\n".join(explain(again, submission))
+
+
+def test_a_torn_record_is_graded_anew(again: Course, asked) -> None:
+    records.path_of(again, "half", SMALL).write_text('{"student": "ha')
+    assert run(again)["half"].score == 2
+    assert asked.keys() == {"half"}
+
+
+def test_a_lab_that_the_course_does_not_have_is_named(again: Course) -> None:
+    (again.root / "elsewhere" / "ada" / "09-none").mkdir(parents=True)
     with pytest.raises(CourseError, match="no lab '09-none'"):
-        list(mark(course, course.root / "elsewhere"))
+        list(mark(again, collect(again.root / "elsewhere")))
+
+
+def test_the_command_prints_a_table_and_writes_it(again: Course) -> None:
+    # The command has other limits than this test's runs, so that what exceeded those would be tried again.
+    for student in ("stuck", "ender"):
+        shutil.rmtree(again.root / "submitted" / student)
+    command = [sys.executable, "-m", "lvmlib.cli", "grade"]
+    done = subprocess.run(command, cwd=again.root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^full +00-small +6 +10 +to do +graded$", done.stdout, re.MULTILINE)
+    with (again.root / "grades.csv").open(encoding="utf-8") as file:
+        table = {row["student"]: row for row in csv.DictReader(file)}
+    assert float(table["full"]["score"]) == 6 and table["torn"]["score"] == ""

@@ -1,147 +1,38 @@
-"""Students' notebooks, however they come, are brought back into the form that was released."""
+"""Submissions are found in a folder, and the notebook that was meant is taken in whatever lies there."""
 
 from __future__ import annotations
 
-import json
+import os
 from pathlib import Path
 
-import nbformat
 import pytest
 
-from lvmlib.authoring.course import Course, CourseError
-from lvmlib.grading.assignment import Assignment, read_assignment
-from lvmlib.grading.submission import Submission, UnreadableError, collect, read_submission
+from lvmlib.authoring.course import CourseError
+from lvmlib.grading import submission as module
+from lvmlib.grading.submission import MissingError, Submission, UnreadableError, collect, load, printable
 
-TINY = "00-tiny"
-
-
-@pytest.fixture
-def assignment(tiny: Course) -> Assignment:
-    return read_assignment(tiny, TINY)
+LAB = "03-vae"
 
 
 @pytest.fixture
-def work(tiny: Course, tmp_path: Path):
-    """The released notebook and how to submit it."""
-    notebook = nbformat.read(tiny.released(TINY), as_version=4)
-
-    def submit(name: str = f"{TINY}.ipynb", content: bytes | None = None) -> Submission:
-        folder = tmp_path / "submitted" / "ada" / TINY
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(nbformat.writes(notebook).encode() if content is None else content)
-        return Submission("ada", TINY, folder)
-
-    return notebook, submit
+def ada(tmp_path: Path) -> Submission:
+    folder = tmp_path / "submitted" / "ada" / LAB
+    folder.mkdir(parents=True)
+    return Submission("ada", LAB, folder)
 
 
-def cell_of(notebook, grade_id: str):
-    found = [cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade_id") == grade_id]
-    assert len(found) == 1
-    return found[0]
-
-
-def test_an_assignment_holds_what_graders_have_and_students_do_not(assignment: Assignment) -> None:
-    assert list(assignment.cells) == ["double", "test-double", "halve", "test-halve", "which-way-question", "which-way"]
-    assert assignment.points == 9
-    assert "wrong at some other number" in assignment.cells["test-double"].source
-    assert "overflow" in assignment.cells["which-way-question"].source
-    assert assignment.cells["double"].source.endswith("raise NotImplementedError")
-
-
-def test_an_untouched_submission_needs_no_mending(work, assignment: Assignment) -> None:
-    _, submit = work
-    notebook, notes = read_submission(submit(), assignment)
-    assert notes == []
-    assert "wrong at some other number" in cell_of(notebook, "test-double").source
-
-
-def test_an_edited_test_and_edited_points_are_put_right(work, assignment: Assignment) -> None:
-    notebook, submit = work
-    test = cell_of(notebook, "test-double")
-    test.source = "pass"
-    test.metadata.nbgrader.update(points=100, schema_version=99)
-    read, _ = read_submission(submit(), assignment)
-    assert cell_of(read, "test-double").metadata.nbgrader.points == 2
-    assert cell_of(read, "test-double").source == assignment.cells["test-double"].source
-
-
-def test_of_copied_cells_the_last_that_was_worked_in_is_kept(work, assignment: Assignment) -> None:
-    notebook, submit = work
-    solution = cell_of(notebook, "double")
-    first, last = (nbformat.v4.new_code_cell(f"# {n}", metadata=solution.metadata) for n in ("first", "last"))
-    place = notebook.cells.index(solution)
-    notebook.cells[place + 1 : place + 1] = [first, last]
-    read, notes = read_submission(submit(), assignment)
-    assert cell_of(read, "double").source == "# last"
-    assert notes == ["left a copy of the cell double out"] * 2
-
-
-def test_missing_cells_are_put_back_in_their_place(work, assignment: Assignment) -> None:
-    notebook, submit = work
-    gone = {"test-double", "halve", "which-way"}
-    notebook.cells = [cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade_id") not in gone]
-    read, notes = read_submission(submit(), assignment)
-    order = [cell.metadata.nbgrader.grade_id for cell in read.cells if "nbgrader" in cell.metadata]
-    assert order == list(assignment.cells)
-    assert notes == [f"put the missing cell {name} back" for name in ("test-double", "halve", "which-way")]
-
-
-def test_cells_of_the_students_own_stay_and_are_not_graded(work, assignment: Assignment) -> None:
-    notebook, submit = work
-    own = {"nbgrader": {"grade_id": "bonus", "grade": True, "points": 50, "schema_version": 3}}
-    notebook.cells.append(nbformat.v4.new_code_cell("mine = 1", metadata=own))
-    read, _ = read_submission(submit(), assignment)
-    assert (read.cells[-1].source, read.cells[-1].metadata) == ("mine = 1", {})
-
-
-def test_a_notebook_from_colab_is_read(work, assignment: Assignment) -> None:
-    notebook, submit = work
-    plain = json.loads(nbformat.writes(notebook))
-    plain["nbformat_minor"] = 0
-    for cell in plain["cells"]:
-        del cell["id"]
-        cell["metadata"]["id"] = "abc"
-    read, notes = read_submission(submit(content=b"\xef\xbb\xbf" + json.dumps(plain).encode()), assignment)
-    assert notes == []
-    assert cell_of(read, "double").source.endswith("raise NotImplementedError")
-
-
-def test_the_only_notebook_is_taken_under_any_name(work, assignment: Assignment) -> None:
-    _, submit = work
-    _, notes = read_submission(submit("00-tiny (1).ipynb"), assignment)
-    assert notes == ["took 00-tiny (1).ipynb for 00-tiny.ipynb"]
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"{", b'{"cells": 1}', b"[]", b"\xff\xfe\x00", b'{"nbformat": 99, "cells": []}']
-)
-def test_what_is_no_notebook_is_said_to_be_none(work, assignment: Assignment, content: bytes) -> None:
-    _, submit = work
-    with pytest.raises(UnreadableError, match="00-tiny.ipynb is not a notebook") as error:
-        read_submission(submit(content=content), assignment)
-    assert "\n" not in str(error.value)
-
-
-def test_several_notebooks_under_other_names_are_listed(work, assignment: Assignment) -> None:
-    _, submit = work
-    submit("a.ipynb")
-    with pytest.raises(UnreadableError, match="00-tiny.ipynb is missing; there are a.ipynb, b.ipynb"):
-        read_submission(submit("b.ipynb"), assignment)
-
-
-def test_a_link_is_refused(work, tiny: Course, assignment: Assignment) -> None:
-    _, submit = work
-    submission = submit()
-    path = submission.folder / f"{TINY}.ipynb"
-    path.unlink()
-    path.symlink_to(tiny.solution(TINY))
-    with pytest.raises(UnreadableError, match="is a link to another file"):
-        read_submission(submission, assignment)
+def put(submission: Submission, name: str, content: bytes = b"{}") -> Path:
+    path = submission.folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
 
 
 def test_submissions_are_found_by_lab_and_student(tmp_path: Path) -> None:
-    for student, lab in (("bob", "01-a"), ("ada", "02-b"), ("ada", "01-a")):
+    for student, lab in (("bob", "01-a"), ("ada", "02-b"), ("ada", "01-a"), (".hidden", "01-a"), ("ada", ".earlier")):
         (tmp_path / student / lab).mkdir(parents=True)
+    (tmp_path / ".students.json").touch()
+    (tmp_path / "read me.txt").touch()
     assert [(found.student, found.lab) for found in collect(tmp_path)] == [
         ("ada", "01-a"),
         ("bob", "01-a"),
@@ -152,8 +43,138 @@ def test_submissions_are_found_by_lab_and_student(tmp_path: Path) -> None:
         collect(tmp_path, "03-c")
 
 
+def test_a_folder_that_is_not_there_is_said_to_be_none(tmp_path: Path) -> None:
+    with pytest.raises(CourseError, match="cannot be listed"):
+        collect(tmp_path / "nowhere")
+
+
 def test_a_notebook_outside_a_labs_folder_is_not_lost(tmp_path: Path) -> None:
     (tmp_path / "zoe").mkdir()
     (tmp_path / "zoe" / "03-vae.ipynb").touch()
-    with pytest.raises(CourseError, match="zoe/03-vae.ipynb lies outside a lab's folder; move it to zoe/LAB/LAB.ipynb"):
+    with pytest.raises(
+        CourseError, match=r"zoe/03-vae.ipynb lies outside a lab's folder; move it to zoe/LAB/LAB.ipynb"
+    ):
         collect(tmp_path)
+
+
+def test_a_name_that_steers_a_terminal_is_told_without(tmp_path: Path) -> None:
+    (tmp_path / "a\x1b[31m\nb" / LAB).mkdir(parents=True)
+    (found,) = collect(tmp_path)
+    assert found.student == "a�[31m�b"
+    assert found.folder.is_dir()
+    os.mkdir(os.fsencode(tmp_path) + b"/\xff")
+    os.mkdir(os.fsencode(tmp_path) + b"/\xff/03-vae")
+    assert {one.student.encode("utf-8") for one in collect(tmp_path)} == {found.student.encode(), "�".encode()}
+    (tmp_path / "a\x1b[31m\tb" / LAB).mkdir(parents=True)
+    with pytest.raises(CourseError, match="2 folders are called a�.31m�b"):
+        collect(tmp_path)
+
+
+def test_a_notebook_of_the_right_name_is_taken_as_it_is(ada: Submission) -> None:
+    put(ada, f"{LAB}.ipynb", b"content")
+    put(ada, "notes.txt")
+    loaded = load(ada)
+    assert (loaded.name, loaded.content, loaded.notes) == (f"{LAB}.ipynb", b"content", ())
+
+
+@pytest.mark.parametrize(
+    "name", ["03-vae (1).ipynb", "my work.ipynb", "03-VAE.IPYNB", "03-vae.ipynb.txt", "work/deep/03-vae.ipynb"]
+)
+def test_the_only_notebook_is_taken_under_any_name(ada: Submission, name: str) -> None:
+    put(ada, name, b"content")
+    put(ada, "__MACOSX/._03-vae.ipynb")
+    put(ada, ".ipynb_checkpoints/03-vae-checkpoint.ipynb")
+    loaded = load(ada)
+    assert loaded.content == b"content"
+    assert loaded.notes == (f"Took {Path(name).name} for {LAB}.ipynb.",)
+
+
+def test_of_two_notebooks_the_one_of_the_right_name_is_taken(ada: Submission) -> None:
+    put(ada, f"{LAB}.ipynb", b"content")
+    put(ada, "scratch.ipynb")
+    loaded = load(ada)
+    assert loaded.content == b"content"
+    assert loaded.notes == ("Left scratch.ipynb beside it out.",)
+    (ada.folder / f"{LAB}.ipynb").rename(ada.folder / f"{LAB}-Copy1.ipynb")
+    assert load(ada).name == f"{LAB}-Copy1.ipynb"
+
+
+def test_several_notebooks_under_other_names_are_listed(ada: Submission) -> None:
+    for name in ("b.ipynb", "a\x1b.ipynb"):
+        put(ada, name)
+    with pytest.raises(UnreadableError, match="03-vae.ipynb is missing; there are a�.ipynb, b.ipynb"):
+        load(ada)
+
+
+def test_no_notebook_is_missing_and_what_is_there_instead_is_named(ada: Submission) -> None:
+    with pytest.raises(MissingError, match="No notebook was handed in; submit 03-vae.ipynb"):
+        load(ada)
+    put(ada, "solution.py")
+    with pytest.raises(MissingError, match=r"there is solution.py; submit 03-vae.ipynb"):
+        load(ada)
+
+
+def test_links_are_refused(ada: Submission, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.ipynb"
+    secret.write_bytes(b"the solution")
+    (ada.folder / f"{LAB}.ipynb").symlink_to(secret)
+    with pytest.raises(UnreadableError, match="is a link to another file"):
+        load(ada)
+    (ada.folder / f"{LAB}.ipynb").unlink()
+    (ada.folder / "deep").symlink_to(tmp_path)
+    with pytest.raises(MissingError):
+        load(ada)
+    (ada.folder.parent / "04-nvil").symlink_to(ada.folder)
+    with pytest.raises(UnreadableError, match="04-nvil is a link to another folder"):
+        load(Submission("ada", "04-nvil", ada.folder.parent / "04-nvil"))
+    (tmp_path / "submitted" / "eve").symlink_to(tmp_path / "submitted" / "ada")
+    with pytest.raises(UnreadableError, match="is a link to another folder"):
+        load(Submission("eve", LAB, tmp_path / "submitted" / "eve" / LAB))
+
+
+def test_a_pipe_is_refused_without_waiting_for_it(ada: Submission) -> None:
+    os.mkfifo(ada.folder / f"{LAB}.ipynb")
+    with pytest.raises(UnreadableError, match="03-vae.ipynb is not a file"):
+        load(ada)
+
+
+def test_what_may_not_be_read_is_said_so(ada: Submission, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(ada, f"{LAB}.ipynb")
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(module.os, "open", refuse)
+    with pytest.raises(UnreadableError, match=r"03-vae.ipynb cannot be opened \(Permission denied\)"):
+        load(ada)
+    monkeypatch.setattr(module.os, "scandir", refuse)
+    with pytest.raises(UnreadableError, match=r"Its folder cannot be read \(Permission denied\)"):
+        load(ada)
+
+
+def test_a_file_that_is_too_large_is_not_read(ada: Submission, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LARGEST", 10)
+    put(ada, f"{LAB}.ipynb", b"x" * 10)
+    assert load(ada).content == b"x" * 10
+    put(ada, f"{LAB}.ipynb", b"x" * 11)
+    with pytest.raises(UnreadableError, match="clear its outputs"):
+        load(ada)
+
+
+def test_a_tree_without_end_is_looked_at_in_part(ada: Submission, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(ada, "/".join(["deep"] * 20) + f"/{LAB}.ipynb")
+    with pytest.raises(MissingError):
+        load(ada)
+    monkeypatch.setattr(module, "MOST_FILES", 3)
+    for number in range(10):
+        put(ada, f"{number}.ipynb")
+    with pytest.raises(UnreadableError, match="03-vae.ipynb is missing"):
+        load(ada)
+    put(ada, f"{LAB}.ipynb", b"content")
+    assert load(ada).content == b"content"
+
+
+def test_text_of_strangers_is_shown_short_and_still() -> None:
+    assert printable("a\u202eb\x00c\ud800\x9b") == "a�b�c��"
+    assert len(printable("x" * 1000)) == 100
+    assert printable("Ада Лавлейс") == "Ада Лавлейс"

@@ -1,0 +1,104 @@
+"""Judge what came out of the sandbox: data alone, in a process that runs nobody's code but the course's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lvmlib.grading.assignment import Assignment, Question
+from lvmlib.grading.judges import Judge, JudgeError, from_text
+from lvmlib.grading.limits import Limits
+from lvmlib.grading.results import Verdict
+from lvmlib.grading.sandbox.answers import ForgedAnswers, decode
+from lvmlib.grading.sandbox.sandbox import Failure, Report, Round
+from lvmlib.grading.words import plain
+from lvmlib.probe import Answers
+
+LONGEST = 600
+DECISIVE = ("unsolved", "missing", "not a function")
+"""Failures that are an answer: there is no function to ask."""
+
+
+def rounds_of(questions: Sequence[Question], seeds: Mapping[str, Sequence[int]]) -> list[Round]:
+    """The rounds that decide these questions: the seeds of each, one after the other."""
+    return [Round(one.exercise, one.expression, seed) for one in questions for seed in seeds[one.exercise]]
+
+
+def decide(
+    assignment: Assignment,
+    questions: Sequence[Question],
+    seeds: Mapping[str, Sequence[int]],
+    report: Report,
+    limits: Limits,
+) -> tuple[tuple[Verdict, ...], tuple[str, ...]]:
+    """A verdict for each question, and what looked forged.
+
+    Raises:
+        JudgeError: an exercise has no judge.
+    """
+    judges = from_text(assignment.lab, assignment.judges)
+    verdicts, suspicions = [], []
+    for question in questions:
+        if question.exercise not in judges:
+            place = f"solutions/{assignment.lab}/judges.py"
+            raise JudgeError(f"{place} does not judge {question.exercise!r}; add its oracle.")
+        judge = judges[question.exercise]
+        try:
+            clause, mistake, decided = _complaint(judge, question, seeds[question.exercise], report, limits)
+        except ForgedAnswers as error:
+            clause, mistake, decided = "gave answers that its questions do not have", None, False
+            suspicions.append(f"the answers of {question.exercise} were forged: {error}")
+        verdicts.append(
+            Verdict(
+                exercise=question.exercise,
+                points=0.0 if clause else question.points,
+                max_points=question.points,
+                sentence=_sentence(judge, mistake or clause),
+                mistake=mistake,
+                decided=decided,
+                seeds=tuple(seeds[question.exercise]),
+            )
+        )
+    return tuple(verdicts), tuple(suspicions)
+
+
+def _sentence(judge: Judge, complaint: str | None) -> str:
+    name = judge.exercise.function
+    return f"✗ {name}: {plain(complaint, LONGEST)}" if complaint else f"✓ {name}: {judge.exercise.praise}"
+
+
+def _complaint(
+    judge: Judge, question: Question, seeds: Sequence[int], report: Report, limits: Limits
+) -> tuple[str | None, str | None, bool]:
+    """What is wrong, the known mistake behind it, and whether that was decided from answers."""
+    for seed in seeds:
+        asked = Round(question.exercise, question.expression, seed)
+        if asked not in report.answers:
+            failure = report.failures[asked]
+            return _said_of(failure, limits), None, failure.why in DECISIVE
+        observed = decode(report.answers[asked])
+        try:
+            clause = judge.verdict(observed, seed) or _left_out(judge, observed, seed)
+            mistake = judge.explanation(observed, seed) if clause else None
+        except Exception as error:  # only answers that no probe writes bring a judge to this
+            raise ForgedAnswers(f"its judge met a {type(error).__name__}") from error
+        if clause:
+            return clause, mistake, True
+    return None, None, True
+
+
+def _left_out(judge: Judge, observed: Answers, seed: int) -> str | None:
+    """What was asked for and is missing: a law may say nothing of what it is not told."""
+    missing = next((entry for entry in judge.expected(seed).tensors if entry not in observed.tensors), None)
+    return f"gave no {missing[1]} ({missing[0]})" if missing else None
+
+
+def _said_of(failure: Failure, limits: Limits) -> str:
+    said = {
+        "missing": "is not there: no cell defines it without an error",
+        "too slow": f"took longer than {limits.probe:g} seconds; is there an endless loop?",
+        "too large": "returned more than can be looked at",
+        "ended": "ended Python while it was asked",
+        "not run": "could not be asked, because the notebook did not run to its end",
+        "broken": f"could not be asked: {failure.detail}",
+    }
+    return said.get(failure.why, failure.detail or "could not be asked")

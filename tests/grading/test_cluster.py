@@ -1,0 +1,54 @@
+"""What a worker's end or an error of the grader's own comes to."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+from distributed import KilledWorker
+
+from lvmlib.authoring.course import CourseError
+from lvmlib.grading.cluster import _result_of, run
+from lvmlib.grading.results import Status
+
+TASK = SimpleNamespace(student="ada", assignment=SimpleNamespace(lab="00-small"))
+
+
+def failing(error: Exception) -> SimpleNamespace:
+    def result() -> None:
+        raise error
+
+    return SimpleNamespace(result=result)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KilledWorker("task", SimpleNamespace(address="tcp://worker"), 9), "10 of the grader's own processes ended"),
+        (ZeroDivisionError(), "the grader itself failed on it with a ZeroDivisionError"),
+    ],
+)
+def test_a_submission_that_the_grader_fails_on_is_told_and_stops_nobody(error: Exception, said: str) -> None:
+    result = _result_of(failing(error), TASK)
+    assert (result.student, result.lab, result.status, result.score) == ("ada", "00-small", Status.CRASHED, None)
+    assert said in result.notes[0] and "run it by hand" in result.notes[0]
+
+
+def test_what_concerns_all_submissions_stops_the_run() -> None:
+    with pytest.raises(CourseError, match="no sandbox"):
+        _result_of(failing(CourseError("There is no sandbox here.")), TASK)
+
+
+def test_without_workers_a_run_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(*_: object, **__: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr("distributed.wait", nothing)
+    client = SimpleNamespace(
+        as_current=nullcontext,
+        submit=lambda *_, **__: object(),
+        scheduler_info=lambda n_workers: {"workers": {}},
+    )
+    with pytest.raises(CourseError, match="All workers are gone"):
+        next(run(client, [TASK]))
