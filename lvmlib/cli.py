@@ -128,7 +128,7 @@ def grade(
     finally:
         if rows:
             write_table(course.root / "grades.csv", rows)
-    typer.echo(format_table(rows))
+    typer.echo(format_table(sorted(rows, key=lambda row: (row.lab, row.student))))
 
 
 @app.command()

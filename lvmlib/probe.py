@@ -217,15 +217,18 @@ def interrogate(probe: Callable[[Ask], None], function: Callable[..., Any], seed
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Restore the random streams that a student's function could move, and keep warnings off stderr."""
+    """Ask under torch's own defaults, restore what a student's function could move, and keep warnings off stderr."""
     streams = torch.get_rng_state(), numpy.random.get_state(), random.getstate()
     try:
         with (
+            _settings_kept(),
             torch.enable_grad(),
             warnings.catch_warnings(),
             contextlib.redirect_stderr(io.StringIO()),
         ):
             warnings.simplefilter("ignore")
+            torch.set_default_dtype(torch.float32)
+            torch.set_default_device(None)
             torch.default_generator.manual_seed(0)
             yield
     finally:

@@ -28,9 +28,9 @@ class Limits:
     probe: float = 20
     attempts: int = 4
     memory: int = 3000 * MEGABYTE
-    processes: int = 64
+    processes: int = 32
     files: int = 256 * MEGABYTE
-    answers: int = 64 * MEGABYTE
+    answers: int = 16 * MEGABYTE
     messages: int = 1 * MEGABYTE
 
 

@@ -89,6 +89,6 @@ def _write(course: Course, path: Path, text: str) -> None:
         write_atomically(path, text.encode("utf-8", "replace"))
     except OSError as error:
         raise CourseError(
-            f"{path.relative_to(course.root)} could not be written ({error.strerror}); mend that and grade again, which "
-            "goes on from here."
+            f"{path.relative_to(course.root)} could not be written ({error.strerror}); mend that and grade again, "
+            "which goes on from here."
         ) from error

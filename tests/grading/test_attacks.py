@@ -217,10 +217,12 @@ def reparameterize(mean, log_var, eps):
 """,
     "found by the collector": """
 def reparameterize(mean, log_var, eps):
-    for thing in gc.get_objects():
+    # Once is enough: the questions after the first are asked by the same hand.
+    for thing in gc.get_objects() if reparameterize.__dict__.setdefault('calls', 1) else ():
         if type(thing).__name__ == 'Answers':
             thing.questions, thing.faults, thing.edges = KEY.right[11].questions, {}, KEY.right[11].edges
             thing.tensors.update(KEY.right[11].tensors)
+    reparameterize.calls = 0
     return mean
 """,
     "the public key's answers, whatever is asked": """
@@ -263,7 +265,7 @@ FORGED_BYTES = {
     "words that are no object": "words('3')",
     "a number of a million digits": "words('{\"entries\": [' + '9' * 1000000 + ']}')",
     "entries that are numbers": "words(json.dumps({'entries': [1], 'faults': {}, 'questions': [], 'edges': []}))",
-    "a million entries": "words('{\"entries\": [' + '[\"a\", \"b\"], ' * 10**6 + '[]]}')",
+    "a hundred thousand entries": "words('{\"entries\": [' + '[\"a\", \"b\"], ' * 10**5 + '[]]}')",
     "faults that are lists": "words(json.dumps({'entries': [], 'faults': {'a': []}, 'questions': [], 'edges': []}))",
     "a tensor of a negative shape": "tensor('F32', [-1], 0, 4)",
     "a tensor of a huge shape": "tensor('F32', [2**40, 2**40], 0, 4)",
@@ -627,7 +629,7 @@ def copy(address):
     length = libc.write(writing, address, STEP)
     return os.read(reading, STEP) if length > 0 else b''
 def blocks():
-    around = {(id(thing) >> 20) + near for thing in gc.get_objects() for near in range(-4, 5)}
+    around = {(id(thing) >> 20) + near for thing in gc.get_objects() for near in (-1, 0, 1)}
     for block in sorted(around): yield from range(block << 20, (block + 1) << 20, STEP)
     top = libc.sbrk(0)
     while copy(top - STEP): top -= STEP; yield top

@@ -21,6 +21,8 @@ ENGINES = ("podman", "docker")
 SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin")
 SETTINGS = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/localtime")
 USER = "1000"
+APART = ("-s", "-P")
+"""Python without the packages of a person's own, and without those of the working folder."""
 NAME = "NAME-OF-THE-CONTAINER"
 """What stands in a command for the name that each start of a container draws."""
 WARM = 1_000_000_000
@@ -76,7 +78,8 @@ def choose(*, unsafe: bool, private: Sequence[Path], limits: Limits) -> Launch:
     Raises:
         SandboxError: there is none, or it would show something private.
     """
-    if works_here():
+    # Without namespaces of its own, a process of root's could still change the modes of the machine's devices.
+    if works_here() and (nests_here() or os.geteuid() != 0):
         return bubblewrap(private, nested=nests_here())
     engines = list(filter(shutil.which, ENGINES))
     for engine in filter(has_image, engines):
@@ -155,7 +158,7 @@ def python_folders() -> Iterator[Path]:
 
 
 def _python(mode: str) -> tuple[str, ...]:
-    return (sys.executable, "-I", "-m", "lvmlib.grading.sandbox.warm", mode)
+    return (sys.executable, *APART, "-m", "lvmlib.grading.sandbox.warm", mode)
 
 
 def container(engine: str, limits: Limits) -> Launch:
@@ -180,7 +183,7 @@ def container(engine: str, limits: Limits) -> Launch:
         *arguments,
         f"{IMAGE}:{lvmlib.__version__}",
         "python",
-        "-I",
+        *APART,
         "-m",
         "lvmlib.grading.sandbox.warm",
         "single",
@@ -226,7 +229,7 @@ def _succeeds(launch: Callable[[], Launch], script: str) -> bool:
     if not shutil.which("bwrap"):
         return False
     started = launch()
-    command = [*started.command[: -len(_python(""))], sys.executable, "-I", "-c", script]
+    command = [*started.command[: -len(_python(""))], sys.executable, *APART, "-c", script]
     try:
         return subprocess.run(command, env=started.environment, capture_output=True, timeout=60).returncode == 0
     except (OSError, subprocess.TimeoutExpired):

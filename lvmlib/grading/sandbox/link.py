@@ -23,6 +23,10 @@ from lvmlib.grading.words import plain
 
 START_SECONDS = 180
 GRACE = 5
+HUNG_UP = 1
+"""Seconds in which a process that no longer speaks should be gone."""
+PATIENCE = 30
+"""Seconds for what the warm process does at once, on a machine that may be busy."""
 LARGEST = 65536
 LONGEST = 300
 
@@ -71,10 +75,10 @@ class Link(ABC):
         """
         if stop:
             self._stop()
-        told = self._account()
+        told = self._account(PATIENCE if stop else HUNG_UP)
         if told is None and not stop:  # they fell silent, but live on
             self._stop()
-            told = self._account()
+            told = self._account(PATIENCE)
         if told is None:
             raise LinkLost
         if told.get("unsealed"):
@@ -92,8 +96,8 @@ class Link(ABC):
         """
 
     @abstractmethod
-    def _account(self) -> dict[str, Any] | None:
-        """Why a submission's processes are gone, as `warm` tells it; None if they are not."""
+    def _account(self, seconds: float) -> dict[str, Any] | None:
+        """Why a submission's processes are gone, as `warm` tells it; None if they are not, after so many seconds."""
 
     @property
     @abstractmethod
@@ -186,7 +190,7 @@ class WarmLink(Link):
         with theirs:
             super().__init__(launch, launch.command, stdin=theirs, stdout=subprocess.DEVNULL)
         self._await_start(self.control.fileno())
-        told = self._account()
+        told = self._account(PATIENCE)
         if told is None:
             raise self._refusal()
         self.versions = _versions(told["hello"])
@@ -208,8 +212,8 @@ class WarmLink(Link):
         except OSError:
             raise LinkLost from None
 
-    def _account(self) -> dict[str, Any] | None:
-        if not _ready(time.monotonic() + GRACE, self.control.fileno()):
+    def _account(self, seconds: float) -> dict[str, Any] | None:
+        if not _ready(time.monotonic() + seconds, self.control.fileno()):
             return None
         try:
             content = self.control.recv(LARGEST)
@@ -230,9 +234,11 @@ class WarmLink(Link):
     writer = reader
 
     def close(self) -> None:
-        super().close()
         self._hang_up()
         self.control.close()
+        with suppress(subprocess.TimeoutExpired):  # left to end by itself, its CPU seconds are counted as ours
+            self.process.wait(GRACE)
+        super().close()
 
 
 class SingleLink(Link):
@@ -264,9 +270,9 @@ class SingleLink(Link):
         assert self.process.stdin
         self.process.stdin.close()
 
-    def _account(self) -> dict[str, Any] | None:
+    def _account(self, seconds: float) -> dict[str, Any] | None:
         try:
-            self.process.wait(GRACE)
+            self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
         self._listen()

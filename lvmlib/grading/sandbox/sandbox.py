@@ -16,6 +16,7 @@ from lvmlib.grading.sandbox.link import GRACE, Link, LinkLost, open_link
 from lvmlib.grading.words import plain
 
 LONGEST = 300
+LARGEST_FAILURE = 65536
 MOST_REPLACED = 20
 
 
@@ -167,12 +168,14 @@ class Attempt:
         self.heard: deque[tuple[Kind, bytes]] = deque()
         self.allowance = limits.messages
         self.loaded = self.done = False
+        self.cells: Sequence[Source] = ()
         self.begun: int | None = None
         self.asked: Round | None = None
         report.versions = link.versions
 
     def load(self, cells: Sequence[Source]) -> None:
         """Run the cells."""
+        self.cells = cells
         try:
             self.link.begin(self.limits)
         except LinkLost:
@@ -226,10 +229,18 @@ class Attempt:
             self.report.stopped = why
         if first_loss:  # it may have been somebody else's doing
             return
+        if why == "violation" and self._leave_out_own_cells():
+            return
         if self.asked is not None:
             self.report.failures[self.asked] = Failure(_FAILURES.get(why, "ended"), _SENTENCES.get(why, ""))
         elif self.begun is not None:
             self.report.left_out[self.begun] = _SENTENCES.get(why, "ended Python")
+
+    def _leave_out_own_cells(self) -> bool:
+        """Whether there were any: who forges messages is not the one that was asked."""
+        own = {cell.index: _SENTENCES["violation"] for cell in self.cells if cell.own}
+        self.report.left_out |= own
+        return bool(own)
 
     def _next(self, deadline: float) -> tuple[Kind, bytes]:
         """The next thing that the submission says.
@@ -290,6 +301,8 @@ def _member(content: bytes, known: set[int]) -> int | None:
 
 
 def _failure(content: bytes) -> Failure:
+    if len(content) > LARGEST_FAILURE:
+        return Failure("broken")
     try:
         told: Mapping[str, Any] = json.loads(content)
         return Failure(plain(str(told["why"]), LONGEST), plain(str(told["detail"]), LONGEST))

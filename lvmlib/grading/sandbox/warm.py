@@ -1,6 +1,6 @@
 """The process inside a sandbox: it imports torch and lvmlib, and then runs submissions.
 
-Run as `python -I -m lvmlib.grading.sandbox.warm MODE`:
+Run as `python -s -P -m lvmlib.grading.sandbox.warm MODE`:
 
 - `nested`: its standard input is a socket.  For each submission that socket brings another one, over which a forked
   process in namespaces of its own speaks with the grader.  Nothing of a submission passes through this process, whose

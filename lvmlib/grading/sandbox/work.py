@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-import torch
 
 from lvmlib import exercises
 from lvmlib.check import no_function, not_written
@@ -139,9 +138,6 @@ def _answer(question: Mapping[str, Any]) -> tuple[Kind, bytes]:
         return _failure("missing", _described(error))
     if not callable(function):
         return _failure("not a function", no_function(type(function).__name__))
-    # Judges ask under torch's own defaults, whatever the notebook made of them.
-    torch.set_default_dtype(torch.float32)
-    torch.set_default_device(None)
     try:
         answers = interrogate(exercises.find(question["exercise"]).probe, function, question["seed"])
         return Kind.ANSWERS, encode(answers)
