@@ -70,8 +70,18 @@ class Judge:
     def verdict(self, observed: Answers, seed: int) -> str | None:
         """What is wrong with answers that were given under this seed, in a clause, or None; it needs no function."""
         if self.exercise.law:
-            return self.exercise.law(observed, seed)
+            return self.exercise.law(observed, seed) or self._departure(observed, seed)
         return difference(observed, self.expected(seed))
+
+    def _departure(self, observed: Answers, seed: int) -> str | None:
+        """What no right function leaves out or shapes otherwise: a law may say nothing of what it is not told."""
+        for (question, quantity), wanted in self.expected(seed).tensors.items():
+            found = observed.tensors.get((question, quantity))
+            if found is None:
+                return f"gave no {quantity} ({question})"
+            if found.shape != wanted.shape:
+                return f"{quantity} has shape {tuple(found.shape)}; it should be {tuple(wanted.shape)} ({question})"
+        return None
 
     def explanation(self, observed: Answers, seed: int) -> str | None:
         """The sentence of the known mistake behind answers that were found wrong, or None."""

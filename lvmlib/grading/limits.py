@@ -15,6 +15,7 @@ class Limits:
         cell: seconds for one cell of the notebook; it is then interrupted, and the next one runs.
         notebook: seconds for all cells together.
         probe: seconds for one function to answer one round of questions.
+        submission: seconds for all of that, all attempts together.
         attempts: how often a notebook is started again, without the cell or the function that ended or stalled it.
         memory: bytes that all processes of a submission may hold together.
         processes: processes and threads that may exist at a time.
@@ -26,6 +27,7 @@ class Limits:
     cell: float = 30
     notebook: float = 120
     probe: float = 20
+    submission: float = 300
     attempts: int = 4
     memory: int = 3000 * MEGABYTE
     processes: int = 32

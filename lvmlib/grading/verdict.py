@@ -11,7 +11,6 @@ from lvmlib.grading.results import Verdict
 from lvmlib.grading.sandbox.answers import ForgedAnswers, decode
 from lvmlib.grading.sandbox.sandbox import Failure, Report, Round
 from lvmlib.grading.words import plain
-from lvmlib.probe import Answers
 
 LONGEST = 600
 DECISIVE = ("unsolved", "missing", "not a function")
@@ -77,19 +76,13 @@ def _complaint(
             return _said_of(failure, limits), None, failure.why in DECISIVE
         observed = decode(report.answers[asked])
         try:
-            clause = judge.verdict(observed, seed) or _left_out(judge, observed, seed)
+            clause = judge.verdict(observed, seed)
             mistake = judge.explanation(observed, seed) if clause else None
         except Exception as error:  # only answers that no probe writes bring a judge to this
             raise ForgedAnswers(f"its judge met a {type(error).__name__}") from error
         if clause:
             return clause, mistake, True
     return None, None, True
-
-
-def _left_out(judge: Judge, observed: Answers, seed: int) -> str | None:
-    """What was asked for and is missing: a law may say nothing of what it is not told."""
-    missing = next((entry for entry in judge.expected(seed).tensors if entry not in observed.tensors), None)
-    return f"gave no {missing[1]} ({missing[0]})" if missing else None
 
 
 def _said_of(failure: Failure, limits: Limits) -> str:

@@ -346,6 +346,7 @@ def warm() -> Iterator[Sandbox]:
 
 
 @in_bubblewrap
+@pytest.mark.slow
 def test_a_warm_process_that_is_killed_is_replaced(warm: Sandbox) -> None:
     link = warm.open()
     os.kill(link.process.pid, signal.SIGKILL)
@@ -355,6 +356,7 @@ def test_a_warm_process_that_is_killed_is_replaced(warm: Sandbox) -> None:
 
 
 @in_bubblewrap
+@pytest.mark.slow
 def test_one_that_is_killed_while_a_cell_runs_costs_that_cell_nothing(
     warm: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

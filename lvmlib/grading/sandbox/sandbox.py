@@ -128,21 +128,22 @@ class Sandbox:
             SandboxError: the sandbox does not start.
         """
         report = Report()
+        deadline = time.monotonic() + self.limits.submission
         for number in range(self.limits.attempts):
             if number == self.limits.attempts - 1:
                 report.left_out |= {cell.index: _SUSPECT for cell in cells if cell.own} | report.left_out
             kept = [cell for cell in cells if cell.index not in report.left_out]
             waiting = [one for one in rounds if one not in report.answers and one not in report.failures]
-            if self._attempt(kept, waiting, report):
+            if self._attempt(kept, waiting, report, deadline) or time.monotonic() > deadline:
                 break
         for one in rounds:
             if one not in report.answers:
                 report.failures.setdefault(one, Failure("not run"))
         return report
 
-    def _attempt(self, cells: Sequence[Source], rounds: Sequence[Round], report: Report) -> bool:
+    def _attempt(self, cells: Sequence[Source], rounds: Sequence[Round], report: Report, deadline: float) -> bool:
         """Whether there is nothing more to try; otherwise the report says what to leave out next time."""
-        attempt = Attempt(self.open(), self.limits, report)
+        attempt = Attempt(self.open(), self.limits, report, deadline)
         try:
             attempt.load(cells)
             attempt.ask(rounds)
@@ -160,9 +161,10 @@ class Sandbox:
 class Attempt:
     """One attempt at one submission, in the order: load, ask, end."""
 
-    def __init__(self, link: Link, limits: Limits, report: Report):
+    def __init__(self, link: Link, limits: Limits, report: Report, deadline: float):
         self.link = link
         self.limits = limits
+        self.deadline = deadline
         self.report = report
         self.parser = Parser(limits.answers)
         self.heard: deque[tuple[Kind, bytes]] = deque()
@@ -249,7 +251,7 @@ class Attempt:
             Ended: it says no more.
         """
         while not self.heard:
-            piece = self.link.read(deadline)
+            piece = self.link.read(min(deadline, self.deadline))
             if piece is None:
                 self._finish(stop=True)
                 raise Ended("too slow")

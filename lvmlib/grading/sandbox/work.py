@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-
 from lvmlib import exercises
 from lvmlib.check import no_function, not_written
 from lvmlib.grading.limits import Limits
