@@ -78,7 +78,11 @@ def _holds(verdict: Verdict | None, fingerprint: str, same_conditions: bool) -> 
 def joined(fresh: Result, before: Result | None, lab: Lab) -> Result:
     """A fresh result with the verdicts of an earlier one where it has none of its own."""
     versions = fresh.versions | {CONDITIONS: lab.conditions, RELEASE: lab.release}
-    known = {one.exercise: replace(one, fingerprint=lab.fingerprints[one.exercise]) for one in fresh.verdicts}
+    known = {
+        one.exercise: replace(one, fingerprint=lab.fingerprints[one.exercise])
+        for one in fresh.verdicts
+        if one.exercise in lab.fingerprints
+    }
     if not fresh.status.has_score:
         return replace(fresh, versions=versions)
     suspicions = fresh.suspicions

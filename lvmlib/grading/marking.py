@@ -16,7 +16,7 @@ from lvmlib.grading.limits import LIMITS, Limits
 from lvmlib.grading.publishing import publish, write_summary
 from lvmlib.grading.reading import read
 from lvmlib.grading.results import Result, Status
-from lvmlib.grading.submission import MissingError, Submission, UnreadableError, load
+from lvmlib.grading.submission import MissingError, Submission, UnreadableError, load, read_timestamp
 from lvmlib.grading.table import Row, row_of
 from lvmlib.grading.task import Task, library_hash
 from lvmlib.grading.words import plain
@@ -48,6 +48,8 @@ class Run:
     course: Course
     settings: Settings
     labs: dict[str, Lab]
+    handed_in: dict[tuple[str, str], str | None] = field(default_factory=dict)
+    """When, by student and lab."""
     settled: deque[Row] = field(default_factory=deque)
     """Rows of submissions that needed no worker, until somebody fetches them."""
 
@@ -75,11 +77,13 @@ class Run:
     def _keep(self, result: Result) -> Row:
         if result != records.read(self.course, result.student, result.lab):
             records.write(self.course, result)
-        return publish(self.course, result, self.labs[result.lab].assignment)
+        handed_in = self.handed_in.get((result.student, result.lab))
+        return publish(self.course, result, self.labs[result.lab].assignment, handed_in)
 
     def _tasks(self, submissions: Sequence[Submission]) -> Iterator[Task]:
         """What workers have to do; whatever needs none is settled on the way."""
         for submission in submissions:
+            self.handed_in[submission.student, submission.lab] = read_timestamp(submission)
             outcome = self._examine(submission)
             if isinstance(outcome, Task):
                 yield outcome

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,17 +17,17 @@ from lvmlib.grading.summary import summary_page
 from lvmlib.grading.table import Row, row_of
 from lvmlib.grading.task import library_hash
 
-LONGEST_TIMESTAMP = 100
 
-
-def publish(course: Course, result: Result, assignment: Assignment) -> Row:
+def publish(course: Course, result: Result, assignment: Assignment, handed_in: str | None) -> Row:
     """Write everything that follows from a result, as far as it is not written yet.
+
+    Args:
+        handed_in: when, if that is known.
 
     Raises:
         CourseError: something cannot be written.
     """
     marks = _marks(course, result)
-    handed_in = _timestamp(course, result)
     if records.published(course, result) != _seal(result, marks, handed_in):
         gradebook.write(course, result, assignment, handed_in)
         marks = _marks(course, result)
@@ -71,17 +70,6 @@ def _seal(result: Result, marks: Marks | None, handed_in: str | None) -> str:
 def _title(assignment: Assignment) -> str:
     first = next((cell["source"] for cell in assignment.cells if cell["cell_type"] == "markdown"), "")
     return first.partition("\n")[0].lstrip("# ") or assignment.lab
-
-
-def _timestamp(course: Course, result: Result) -> str | None:
-    path = course.root / "submitted" / result.student / result.lab / "timestamp.txt"
-    try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            return None
-        with path.open(encoding="utf-8") as file:
-            return file.read(LONGEST_TIMESTAMP).strip() or None
-    except (OSError, ValueError):
-        return None
 
 
 def _write(course: Course, path: Path, text: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lvmlib.authoring.course import CourseError
 
+LONGEST_TIMESTAMP = 100
 LARGEST = 100_000_000
 """Bytes of a notebook with its outputs."""
 DEEPEST, MOST_FILES = 4, 2000
@@ -121,6 +122,18 @@ def read_file(path: Path) -> bytes:
             f"{_name(path)} is larger than {LARGEST // 1_000_000} MB; clear its outputs and submit again."
         )
     return content
+
+
+def read_timestamp(submission: Submission) -> str | None:
+    """When a submission was handed in, as nbgrader's `timestamp.txt` says; None where there is none of use."""
+    path = submission.folder / "timestamp.txt"
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return None
+        with path.open(encoding="utf-8") as file:
+            return file.read(LONGEST_TIMESTAMP).strip() or None
+    except (OSError, ValueError):
+        return None
 
 
 def printable(text: str, longest: int = 100) -> str:
