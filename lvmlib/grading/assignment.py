@@ -165,7 +165,9 @@ def _read_judges(course: Course, lab: str) -> str:
     try:
         return course.judges(lab).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise AssignmentError(f"solutions/{lab}/judges.py cannot be read, so nobody can judge {lab}.") from error
+        raise AssignmentError(
+            f"solutions/{lab}/judges.py cannot be read, so nobody can judge {lab}; write it."
+        ) from error
 
 
 def _other_labs(course: Course, lab: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lvmlib.authoring.course import CourseError
 from lvmlib.grading import task as tasks
+from lvmlib.grading.limits import Limits
 from lvmlib.grading.results import Result, Status
 from lvmlib.grading.task import Task
 
@@ -109,6 +110,15 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def get_ready(client: Client, unsafe: bool, private: tuple[str, ...], limits: Limits) -> None:
+    """Have every worker open its sandbox, and do not wait for it; what cannot be opened is told by the first task."""
+    from distributed import fire_and_forget
+
+    for worker in client.scheduler_info(n_workers=-1)["workers"]:
+        opening = client.submit(tasks.open_sandbox, unsafe, private, limits, workers=[worker], pure=False)
+        fire_and_forget(opening)
+
+
 def run(client: Client, work: Iterable[Task]) -> Iterator[Result]:
     """The result of every task, in the order in which they end.
 
@@ -175,8 +185,8 @@ def _result_of(future: Future, task: Task) -> Result:
     except KilledWorker:
         note = (
             f"{ALLOWED_FAILURES + 1} of the grader's own processes ended while they had it; run it by hand, on a "
-            "machine of its own"
+            "machine of its own."
         )
     except Exception as error:  # whatever a stranger's notebook brings about must not stop the others
-        note = f"the grader itself failed on it with a {type(error).__name__}; run it by hand"
+        note = f"The grader itself failed on it with a {type(error).__name__}; run it by hand."
     return Result(task.student, task.assignment.lab, Status.CRASHED, (note,))

@@ -24,7 +24,8 @@ from itertools import islice
 from pathlib import Path
 
 from lvmlib.authoring.course import CourseError, write_atomically
-from lvmlib.grading.submission import LARGEST, NOTEBOOK, UnreadableError, printable, read_file
+from lvmlib.grading.submission import LARGEST, NOTEBOOK, UnreadableError, read_file
+from lvmlib.grading.words import printable
 
 MOST_ENTRIES = 100_000
 MOST_OF_A_STUDENT = 50
@@ -158,7 +159,7 @@ def _zip_entries(archive: zipfile.ZipFile, notes: list[str], title: str, most: i
     refused: dict[str, list[str]] = defaultdict(list)
     for info in infos:
         parts = tuple(part for part in info.filename.replace("\\", "/").split("/") if part not in ("", "."))
-        if info.is_dir() or not parts or any(_is_hidden(part) for part in parts if part != ".."):
+        if not parts or info.is_dir() or any(_is_hidden(part) for part in parts if part != ".."):
             continue
         if reason := _refusal(info, parts):
             refused[reason].append(printable(info.filename))

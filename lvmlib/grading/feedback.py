@@ -12,7 +12,7 @@ from lvmlib.grading.results import Cell, Result, Status, Verdict
 from lvmlib.grading.template import fill, number
 
 if TYPE_CHECKING:
-    from lvmlib.grading.gradebook import Marks
+    from lvmlib.grading.marks import Marks
 
 # What no submission needs, in characters of text and of HTML: beyond it, text is shown as it is or not at all.
 LONGEST_NOTEBOOK = 150_000

@@ -13,7 +13,11 @@ from lvmlib.grading.judges import Judge, of_lab
 
 
 def write_keys(lab: str) -> Path:
-    """Write the key of one lab (`03-vae`) beside its probes; returns the file."""
+    """Write the key of one lab (`03-vae`) beside its probes; returns the file.
+
+    Raises:
+        JudgeError: an exercise of the lab has no judge.
+    """
     judges = of_lab(lab)
     path = judges[0].exercise.key
     with _one_thread():

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from lvmlib.authoring.course import Course
-from lvmlib.grading import gradebook, records
+from lvmlib.grading import records
 from lvmlib.grading.changes import RELEASE, Lab, exercises_to_decide, joined, read_lab
-from lvmlib.grading.cluster import connected, processors, run
+from lvmlib.grading.cluster import connected, get_ready, processors, run
+from lvmlib.grading.lab_cells import prepare
 from lvmlib.grading.limits import LIMITS, Limits
+from lvmlib.grading.marks import roster
 from lvmlib.grading.publishing import publish, write_summary
 from lvmlib.grading.reading import read
 from lvmlib.grading.results import Result, Status
 from lvmlib.grading.submission import MissingError, Submission, UnreadableError, load, read_timestamp
 from lvmlib.grading.table import Row, row_of
-from lvmlib.grading.task import Task, library_hash
+from lvmlib.grading.task import LONGEST_NOTE, Task, library_hash
 from lvmlib.grading.words import plain
 
-LONGEST_NOTE = 400
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,8 @@ class Run:
     course: Course
     settings: Settings
     labs: dict[str, Lab]
+    connect: Callable[[], Client]
+    """The workers, started when they are first asked for."""
     handed_in: dict[tuple[str, str], str | None] = field(default_factory=dict)
     """When, by student and lab."""
     settled: deque[Row] = field(default_factory=deque)
@@ -60,11 +68,9 @@ class Run:
         yield from self._fetch_settled()
         if first is None:
             return
-        workers = min(len(submissions), self.settings.workers or processors())
-        with connected(self.settings.scheduler, workers) as client:
-            for fresh in run(client, chain([first], tasks)):
-                yield self._keep(joined(fresh, self._before(fresh.student, fresh.lab), self.labs[fresh.lab]))
-                yield from self._fetch_settled()
+        for fresh in run(self.connect(), chain([first], tasks)):
+            yield self._keep(joined(fresh, self._before(fresh.student, fresh.lab), self.labs[fresh.lab]))
+            yield from self._fetch_settled()
         yield from self._fetch_settled()
 
     def _fetch_settled(self) -> Iterator[Row]:
@@ -139,23 +145,34 @@ def mark(course: Course, submissions: Sequence[Submission], settings: Settings =
 
     names = sorted({one.lab for one in submissions})
     course.labs(names)
-    labs = {name: read_lab(course, name, settings.limits) for name in names}
-    for lab in labs.values():
-        gradebook.prepare(course, lab.assignment)
-    with tqdm(total=len(submissions), unit="submission") as bar:
-        for row in Run(course, settings, labs).rows(submissions):
-            bar.set_description(plain(f"{row.student} {row.lab}", 40))
-            bar.update()
-            yield row
+    with ExitStack() as stack:
+        connect = cache(partial(_connect, stack, course, len(submissions), settings))
+        if settings.again or any(records.read(course, one.student, one.lab) is None for one in submissions):
+            connect()  # now, so that the workers get ready while this process reads the labs
+        labs = {name: read_lab(course, name, settings.limits) for name in names}
+        for lab in labs.values():
+            prepare(course, lab.assignment)
+        with tqdm(total=len(submissions), unit="submission") as bar:
+            for row in Run(course, settings, labs, connect).rows(submissions):
+                bar.set_description(plain(f"{row.student} {row.lab}", 40))
+                bar.update()
+                yield row
     for name, lab in labs.items():
         yield from _missing(course, lab, {one.student for one in submissions if one.lab == name})
         write_summary(course, name)
 
 
+def _connect(stack: ExitStack, course: Course, submissions: int, settings: Settings) -> Client:
+    workers = min(submissions, settings.workers or processors())
+    client = stack.enter_context(connected(settings.scheduler, workers))
+    get_ready(client, settings.unsafe, _private(course), settings.limits)
+    return client
+
+
 def _missing(course: Course, lab: Lab, seen: set[str]) -> Iterator[Row]:
     """Students whom the gradebook knows, and who handed in nothing for this lab, now or earlier."""
     name = lab.assignment.lab
-    for student in gradebook.roster(course):
+    for student in roster(course):
         if student not in seen and records.read(course, student, name) is None:
-            result = Result(student, name, Status.MISSING, ("nothing was handed in",))
+            result = Result(student, name, Status.MISSING, ("Nothing was handed in.",))
             yield row_of(result, None, lab.assignment.points)

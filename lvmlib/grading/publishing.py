@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from lvmlib.authoring.course import Course, CourseError, write_atomically
-from lvmlib.grading import gradebook, records
+from lvmlib.grading import entering, records
 from lvmlib.grading.assignment import Assignment
 from lvmlib.grading.feedback import page
-from lvmlib.grading.gradebook import Marks
+from lvmlib.grading.marks import Marks, read_marks
 from lvmlib.grading.results import Result, Status
 from lvmlib.grading.summary import summary_page
 from lvmlib.grading.table import Row, row_of
@@ -29,7 +29,7 @@ def publish(course: Course, result: Result, assignment: Assignment, handed_in: s
     """
     marks = _marks(course, result)
     if records.published(course, result) != _seal(result, marks, handed_in):
-        gradebook.write(course, result, assignment, handed_in)
+        entering.write(course, result, assignment, handed_in)
         marks = _marks(course, result)
         if result.status is not Status.MISSING:
             _write(course, feedback_of(course, result), page(result, marks, _title(assignment)))
@@ -49,7 +49,7 @@ def write_summary(course: Course, lab: str) -> Path:
         CourseError: it cannot be written.
     """
     path = course.root / "feedback" / f"summary-{lab}.html"
-    _write(course, path, summary_page(lab, list(_without_cells(course, lab)), gradebook.read_marks(course, lab)))
+    _write(course, path, summary_page(lab, list(_without_cells(course, lab)), read_marks(course, lab)))
     return path
 
 
@@ -59,7 +59,7 @@ def _without_cells(course: Course, lab: str) -> Iterator[Result]:
 
 
 def _marks(course: Course, result: Result) -> Marks | None:
-    return gradebook.read_marks(course, result.lab, result.student).get(result.student)
+    return read_marks(course, result.lab, result.student).get(result.student)
 
 
 def _seal(result: Result, marks: Marks | None, handed_in: str | None) -> str:

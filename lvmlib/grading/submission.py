@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +12,10 @@ from itertools import islice
 from pathlib import Path
 
 from lvmlib.authoring.course import CourseError
+from lvmlib.grading.words import printable
 
+LONGEST_NAME = 200
+"""Characters and bytes of a student's name."""
 LONGEST_TIMESTAMP = 100
 LARGEST = 100_000_000
 """Bytes of a notebook with its outputs."""
@@ -58,7 +60,7 @@ def collect(submitted: Path, lab: str | None = None) -> list[Submission]:
     """
     try:
         found = [
-            Submission(printable(folder.parent.name, 200), folder.name, folder)
+            Submission(_student(folder.parent.name), folder.name, folder)
             for folder in _lab_folders(submitted)
             if lab in (None, folder.name)
         ]
@@ -103,9 +105,11 @@ def read_file(path: Path) -> bytes:
     Raises:
         UnreadableError: it is anything else, too large, or not permitted to be read.
     """
-    if path.is_symlink():
-        raise UnreadableError(f"{_name(path)} is a link to another file; submit the notebook itself.")
     try:
+        if path.is_symlink():
+            raise UnreadableError(f"{_name(path)} is a link to another file; submit the notebook itself.")
+        if path.is_dir():
+            raise UnreadableError(f"{_name(path)} is not a file; submit the notebook itself.")
         # Without blocking, as opening a pipe would wait for somebody to write into it.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
         with open(handle, "rb") as file:
@@ -136,10 +140,12 @@ def read_timestamp(submission: Submission) -> str | None:
         return None
 
 
-def printable(text: str, longest: int = 100) -> str:
-    """Text of a stranger's with nothing in it that steers a terminal or turns the direction of writing."""
-    shown = "".join("�" if unicodedata.category(letter).startswith("C") else letter for letter in text[: longest + 1])
-    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+def _student(folder: str) -> str:
+    """A student's name by that of a folder; it can be the name of a folder itself."""
+    name = printable(folder, LONGEST_NAME)
+    while len(name.encode()) > LONGEST_NAME:
+        name = name[:-1]
+    return name
 
 
 def _lab_folders(submitted: Path) -> Iterator[Path]:

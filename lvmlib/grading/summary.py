@@ -18,7 +18,7 @@ from lvmlib.grading.template import fill, number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from lvmlib.grading.gradebook import Marks
+    from lvmlib.grading.marks import Marks
     from lvmlib.show.figure import Figure
 
 OUTCOMES = ("solved", "known mistake", "wrong otherwise", "not written", "undecided")

@@ -42,5 +42,5 @@ def find_suspicions(cells: Sequence[Cell], released: Sequence[Cell]) -> tuple[st
         for what, pattern in _SIGNS.items():
             sign = pattern.search(cell["source"])
             if sign:
-                found.append(f"cell {number} {what}: {plain(sign.group(), 80)}")
+                found.append(f"Cell {number} {what}: {plain(sign.group(), 80)}.")
     return tuple(found)

@@ -15,7 +15,7 @@ from lvmlib.grading.results import Result, Status
 from lvmlib.grading.words import plain
 
 if TYPE_CHECKING:
-    from lvmlib.grading.gradebook import Marks
+    from lvmlib.grading.marks import Marks
 
 # What spreadsheets take for a formula at the start of a cell; the apostrophe is here so that what quotes can be undone.
 FORMULA_STARTS = tuple("=+-@＝＋－＠'")
@@ -58,7 +58,7 @@ def row_of(result: Result, marks: Marks | None, max_score: float) -> Row:
     score, by_hand = result.score, False
     if score is not None and marks is not None:
         score, by_hand = marks.score, marks.needs_manual_grade
-    note = "; ".join((*result.notes, *result.suspicions))
+    note = " ".join((*result.notes, *result.suspicions))
     return Row(result.student, result.lab, score, max_score, by_hand, result.status.value, note)
 
 

@@ -21,7 +21,9 @@ from lvmlib.grading.sandbox.launch import choose
 from lvmlib.grading.sandbox.sandbox import Report, Sandbox, Source
 from lvmlib.grading.suspicion import find_suspicions
 from lvmlib.grading.verdict import decide, rounds_of
-from lvmlib.grading.words import plain
+from lvmlib.grading.words import plain, sentence
+
+LONGEST_NOTE = 400
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def grade(task: Task) -> Result:
         notes = (*task.found, plain(str(error), LONGEST_NOTE))
         return Result(task.student, task.assignment.lab, Status.UNREADABLE, notes, submission=digest)
     questions = [one for one in task.assignment.questions if one.exercise in task.exercises]
-    report = _sandbox(task).run(_sources(notebook, task.assignment), rounds_of(questions, task.seeds))
+    sandbox = _sandbox(task.unsafe, task.private, task.limits)
+    report = sandbox.run(_sources(notebook, task.assignment), rounds_of(questions, task.seeds))
     with _judging:
         verdicts, forged = decide(task.assignment, questions, task.seeds, report, task.limits)
     suspicions = (*_seen(report), *forged, *find_suspicions(notebook.cells, task.assignment.cells))
@@ -103,45 +106,53 @@ def _sources(notebook: Notebook, assignment: Assignment) -> list[Source]:
 
 
 def _seen(report: Report) -> list[str]:
-    replaced = [f"it replaced {name}" for name in report.replaced]
-    return replaced + [f"its process {violation}" for violation in report.violations]
+    replaced = [f"It replaced {name}." for name in report.replaced]
+    return replaced + [sentence(f"its process {violation}") for violation in report.violations]
 
 
 def _notes(report: Report, notebook: Notebook) -> list[str]:
     """What the student should know of how the notebook ran; only errors in their exercises are certain to be theirs."""
-    notes = [f"cell {index + 1} {what}, and was left out" for index, what in sorted(report.left_out.items())]
+    notes = [f"Cell {index + 1} {what}, and was left out." for index, what in sorted(report.left_out.items())]
     for index, words in sorted(report.raised.items()):
         nbgrader = notebook.cells[index]["metadata"].get("nbgrader", {})
         if nbgrader.get("solution"):
-            notes.append(f"the cell of {nbgrader['grade_id']} {words}")
+            notes.append(sentence(f"the cell of {nbgrader['grade_id']} {words}"))
         elif words == "took too long":
-            notes.append(f"cell {index + 1} took too long, and was stopped")
+            notes.append(f"Cell {index + 1} took too long, and was stopped.")
     if report.stopped:
-        notes.append(_STOPPED.get(report.stopped, "Python ended while it ran: out of memory, or the notebook ended it"))
+        notes.append(_STOPPED.get(report.stopped, _ENDED))
     return notes
 
 
+_ENDED = "Python ended while it ran: out of memory, or the notebook ended it."
 _STOPPED = {
-    "too slow": "it did not run to its end in time",
-    "memory": "it used more memory than is allowed",
-    "processes": "it started more processes than are allowed",
-    "output": "it sent more output than is allowed",
+    "too slow": "It did not run to its end in time.",
+    "memory": "It used more memory than is allowed.",
+    "processes": "It started more processes than are allowed.",
+    "output": "It sent more output than is allowed.",
 }
-
-LONGEST_NOTE = 400
 
 _kept = threading.local()
 _judging = threading.Lock()
 """A probe sets torch's random numbers and settings, which threads share."""
 
 
-def _sandbox(task: Task) -> Sandbox:
+def open_sandbox(unsafe: bool, private: tuple[str, ...], limits: Limits) -> None:
+    """Start this thread's sandbox, if it is not there.
+
+    Raises:
+        SandboxError: there is none here, or it does not start.
+    """
+    _sandbox(unsafe, private, limits).open()
+
+
+def _sandbox(unsafe: bool, private: tuple[str, ...], limits: Limits) -> Sandbox:
     """This thread's sandbox, warm since the first task."""
-    wanted = (task.unsafe, task.private, task.limits)
+    wanted = (unsafe, private, limits)
     if getattr(_kept, "wanted", None) != wanted:
         close()
-        launch = choose(unsafe=task.unsafe, private=[Path(path) for path in task.private], limits=task.limits)
-        _kept.sandbox, _kept.wanted = Sandbox(launch, task.limits), wanted
+        launch = choose(unsafe=unsafe, private=[Path(path) for path in private], limits=limits)
+        _kept.sandbox, _kept.wanted = Sandbox(launch, limits), wanted
         atexit.register(_kept.sandbox.close)
     return _kept.sandbox
 

@@ -31,6 +31,7 @@ class Trial:
 
     @property
     def named(self) -> bool:
+        """Whether the student's own check says the variant's own sentence."""
         return self.public is not None and self.variant in self.public
 
     @property

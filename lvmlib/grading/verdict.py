@@ -45,7 +45,7 @@ def decide(
             clause, mistake, decided = _complaint(judge, question, seeds[question.exercise], report, limits)
         except ForgedAnswers as error:
             clause, mistake, decided = "gave answers that its questions do not have", None, False
-            suspicions.append(f"the answers of {question.exercise} were forged: {error}")
+            suspicions.append(f"The answers of {question.exercise} were forged: {error}.")
         verdicts.append(
             Verdict(
                 exercise=question.exercise,

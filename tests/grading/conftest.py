@@ -7,11 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from recorded import graded
 
 from lvmlib.authoring.build import build
 from lvmlib.authoring.course import Course
 from lvmlib.authoring.release import release
 from lvmlib.grading.assignment import Assignment, read_assignment
+from lvmlib.grading.entering import write
+from lvmlib.grading.lab_cells import prepare
 
 ROOT = Path(__file__).parents[2]
 SMALL = "00-small"
@@ -69,3 +72,22 @@ def small_assignment(_small_assignment: Assignment) -> Assignment:
 def small(_small_released: Path, tmp_path: Path) -> Course:
     """A course whose one lab, 00-small, is built and released; a test may change it, but not build it again."""
     return Course(Path(shutil.copytree(_small_released, tmp_path / "small")))
+
+
+@pytest.fixture(scope="session")
+def _entered(tmp_path_factory: pytest.TempPathFactory, _small_released: Path, _small_assignment: Assignment) -> Path:
+    root = Path(shutil.copytree(_small_released, tmp_path_factory.mktemp("entered") / "course"))
+    prepare(Course(root), _small_assignment)
+    return root
+
+
+@pytest.fixture
+def entered(_entered: Path, tmp_path: Path) -> Course:
+    """The small course, its lab entered into the gradebook."""
+    return Course(Path(shutil.copytree(_entered, tmp_path / "course")))
+
+
+@pytest.fixture
+def written(entered: Course, small_assignment: Assignment) -> Course:
+    write(entered, graded(small_assignment), small_assignment, None)
+    return entered

@@ -69,7 +69,7 @@ def points(result: Result) -> dict[str, float]:
 
 def raised(result: Result, exercise: str = "reparameterize") -> str:
     """What the cell of an exercise raised: the one way in which a submission's words come out."""
-    start = f"the cell of {exercise} raised RuntimeError: "
-    said = [note.removeprefix(start) for note in result.notes if note.startswith(start)]
+    start = f"The cell of {exercise} raised RuntimeError: "
+    said = [note.removeprefix(start).removesuffix(".") for note in result.notes if note.startswith(start)]
     assert len(said) == 1, result
     return said[0]

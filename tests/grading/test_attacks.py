@@ -286,9 +286,9 @@ def tensor(kind, shape, first, last):
     return header(json.dumps({'__metadata__': {'answers': said}, '0': {'dtype': kind, 'shape': shape,
         'data_offsets': [first, last]}}), b'x' * max(0, last))
 old = work._answer
-def forge(question):
-    if question['exercise'] == 'kl-divergence':
-        return old(question)
+def forge(probe, function, seed):
+    if function.__name__ == 'kl_divergence':
+        return old(probe, function, seed)
     return work.Kind.ANSWERS, FORGED
 work._answer = forge
 """

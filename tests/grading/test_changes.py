@@ -80,7 +80,7 @@ def test_another_file_takes_nothing_over(lab: Lab) -> None:
 
 
 def test_suspicions_stay_and_undecided_exercises_show(lab: Lab) -> None:
-    before = graded(*ALL, status=Status.SUSPICIOUS, suspicions=("cell 3 looks at the code that calls it",))
+    before = graded(*ALL, status=Status.SUSPICIOUS, suspicions=("Cell 3 looks at the code that calls it.",))
     assert joined(graded("active-units"), before, lab).status is Status.SUSPICIOUS
     undecided = changed(graded(*ALL), "reparameterize", decided=False)
     assert joined(graded("active-units"), undecided, lab).status is Status.PARTLY

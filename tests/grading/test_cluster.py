@@ -26,7 +26,7 @@ def failing(error: Exception) -> SimpleNamespace:
     ("error", "said"),
     [
         (KilledWorker("task", SimpleNamespace(address="tcp://worker"), 9), "10 of the grader's own processes ended"),
-        (ZeroDivisionError(), "the grader itself failed on it with a ZeroDivisionError"),
+        (ZeroDivisionError(), "The grader itself failed on it with a ZeroDivisionError"),
     ],
 )
 def test_a_submission_that_the_grader_fails_on_is_told_and_stops_nobody(error: Exception, said: str) -> None:

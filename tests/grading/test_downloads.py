@@ -92,6 +92,12 @@ def test_canvas(pack, submitted: Path) -> None:
     assert [(found.student, load(found).content) for found in collect(submitted, "04-nvil")] == [("李小龍", b"copied")]
 
 
+def test_an_entry_without_a_name_is_nothing(archive, submitted: Path) -> None:
+    nameless = zipped({"03-vae.ipynb": b"work", "?": b"x"}).replace(b"?", b"\0")
+    unpack(archive({"ada_1_2_work.zip": nameless, "bob_3_4_03-vae.ipynb": b"bob"}), submitted, LABS)
+    assert laid_out(submitted) == {"ada/03-vae/03-vae.ipynb": b"work", "bob/03-vae/03-vae.ipynb": b"bob"}
+
+
 def test_moodle(pack, submitted: Path) -> None:
     download = pack(
         {

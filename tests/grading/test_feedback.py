@@ -15,7 +15,7 @@ from bs4 import BeautifulSoup
 
 from lvmlib.authoring.course import Course
 from lvmlib.grading.feedback import page
-from lvmlib.grading.gradebook import Marked, Marks
+from lvmlib.grading.marks import Marked, Marks
 from lvmlib.grading.markup import DECEPTIVE, TAGS
 from lvmlib.grading.results import Cell, Result, Status, Verdict
 

@@ -86,7 +86,7 @@ def submit_within(
 
     def submit_within(solved: dict[str, str], *extra: str, **limits: float) -> Result:
         sandbox.limits = replace(QUICK, **limits)
-        monkeypatch.setattr(task, "_sandbox", lambda _: sandbox)
+        monkeypatch.setattr(task, "_sandbox", lambda *_: sandbox)
         return submit(small_assignment, HONEST | solved, *extra, limits=sandbox.limits)
 
     return submit_within
@@ -99,20 +99,20 @@ def verdict(result: Result, exercise: str) -> Verdict:
 def test_a_cell_that_takes_too_long_is_interrupted(submit_within: Submit) -> None:
     result = submit_within({"reparameterize": "while True: pass"}, cell=0.5)
     assert (result.status, points(result)) == (Status.GRADED, PAID)
-    assert result.notes == ("the cell of reparameterize took too long",)
+    assert result.notes == ("The cell of reparameterize took too long.",)
 
 
 def test_a_cell_that_cannot_be_interrupted_is_left_out(submit_within: Submit) -> None:
     result = submit_within({"reparameterize": STUBBORN}, cell=0.3, notebook=1)
     assert (result.status, points(result)) == (Status.PARTLY, PAID)
-    assert any(note.endswith("did not end in time, and was left out") for note in result.notes)
+    assert any(note.endswith("did not end in time, and was left out.") for note in result.notes)
 
 
 def test_many_slow_cells_exceed_the_notebook(submit_within: Submit) -> None:
     slow = "import time\ntime.sleep(0.4)"
     result = submit_within({"reparameterize": slow, "active-units": slow}, notebook=0.6, attempts=1)
     assert (result.status, result.verdicts) == (Status.TIMED_OUT, ())
-    assert "it did not run to its end in time" in result.notes
+    assert "It did not run to its end in time." in result.notes
 
 
 def test_a_function_that_takes_too_long_is_given_up(submit_within: Submit) -> None:
@@ -128,7 +128,7 @@ def test_a_notebook_is_started_again_so_many_times(submit_within: Submit) -> Non
     assert (too_few.status, too_few.verdicts) == (Status.CRASHED, ())
     enough = submit_within(ending, attempts=3)
     assert (enough.status, points(enough)) == (Status.PARTLY, PAID)
-    assert sum(note.endswith("ended Python, and was left out") for note in enough.notes) == 2
+    assert sum(note.endswith("ended Python, and was left out.") for note in enough.notes) == 2
 
 
 def test_memory_of_one_process(submit_within: Submit) -> None:
@@ -145,7 +145,7 @@ def test_memory_of_several_processes_together(submit_within: Submit, hidden: str
     hoard = f"{FORKS}{hidden}\nforks(8, lambda: globals().update(held=bytes([1]) * 150_000_000))\ntime.sleep(100)"
     result = submit_within({"reparameterize": hoard}, memory=1000 * MEGABYTE)
     assert (result.status, points(result)) == (Status.PARTLY, PAID)
-    assert any(note.endswith("used more memory than is allowed, and was left out") for note in result.notes)
+    assert any(note.endswith("used more memory than is allowed, and was left out.") for note in result.notes)
 
 
 def test_memory_that_processes_share_counts_once(submit_within: Submit) -> None:
@@ -183,7 +183,7 @@ def test_memory_that_belongs_to_no_process(submit_within: Submit, code: str) -> 
 def test_processes_and_threads(submit_within: Submit, many: str) -> None:
     result = submit_within({"reparameterize": many}, processes=20)
     assert (result.status, points(result)) == (Status.PARTLY, PAID)
-    assert any(note.endswith("started more processes than are allowed, and was left out") for note in result.notes)
+    assert any(note.endswith("started more processes than are allowed, and was left out.") for note in result.notes)
 
 
 @pytest.mark.parametrize(

@@ -314,6 +314,31 @@ def test_without_protection_it_grades_as_well(capfd: pytest.CaptureFixture[str])
     assert capfd.readouterr() == ("", "")
 
 
+FORGED_ACCOUNT = """
+import json, os, signal
+def command(pid):
+    return open(f"/proc/{pid}/cmdline", "rb").read()
+def parent(pid):
+    return int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1])
+warm = os.getpid()
+while command(parent(warm)) == command(warm):
+    warm = parent(warm)
+account = {"ended": "ended", "seconds": 1e999, "unsealed": "nothing will do here"}
+os.write(os.open(f"/proc/{warm}/fd/2", os.O_WRONLY), b"\\n" + json.dumps(account).encode() + b"\\n")
+os.kill(warm, signal.SIGKILL)
+signal.pause()
+"""
+
+
+@pytest.mark.sandbox
+@pytest.mark.slow
+def test_who_gives_the_account_of_its_own_end_stops_nobody() -> None:
+    report = run(unprotected(), [*CELLS, Source(1, FORGED_ACCOUNT, own=True)])
+    assert list(report.answers) == ROUNDS
+    assert report.left_out == {1: "ended Python"}
+    assert math.isfinite(report.seconds)
+
+
 @pytest.mark.parametrize("reusable", [True, False], ids=["warm", "single"])
 @pytest.mark.parametrize(
     ("script", "sentence"),

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lvmlib.authoring.course import CourseError
+from lvmlib.authoring.course import Course, CourseError
 from lvmlib.grading import submission as module
-from lvmlib.grading.submission import MissingError, Submission, UnreadableError, collect, load, printable
+from lvmlib.grading.autograded import path_of
+from lvmlib.grading.results import Result, Status
+from lvmlib.grading.submission import MissingError, Submission, UnreadableError, collect, load, read_file
 
 LAB = "03-vae"
 
@@ -44,8 +46,11 @@ def test_submissions_are_found_by_lab_and_student(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_said_to_be_none(tmp_path: Path) -> None:
-    with pytest.raises(CourseError, match="cannot be listed"):
+    with pytest.raises(CourseError, match="nowhere holds no lab; lay submissions out as"):
         collect(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(CourseError, match="file cannot be listed"):
+        collect(tmp_path / "file")
 
 
 def test_a_notebook_outside_a_labs_folder_is_not_lost(tmp_path: Path) -> None:
@@ -174,7 +179,20 @@ def test_a_tree_without_end_is_looked_at_in_part(ada: Submission, monkeypatch: p
     assert load(ada).content == b"content"
 
 
-def test_text_of_strangers_is_shown_short_and_still() -> None:
-    assert printable("a\u202eb\x00c\ud800\x9b") == "a�b�c��"
-    assert len(printable("x" * 1000)) == 100
-    assert printable("Ада Лавлейс") == "Ада Лавлейс"
+def test_a_folder_in_the_place_of_a_notebook_is_not_opened(ada: Submission) -> None:
+    (ada.folder / f"{LAB}.ipynb").mkdir()
+    with pytest.raises(UnreadableError, match="03-vae.ipynb is not a file"):
+        load(ada)
+
+
+def test_what_cannot_even_be_looked_at_is_said_so(ada: Submission) -> None:
+    with pytest.raises(UnreadableError, match=r"cannot be opened \(File name too long\)"):
+        read_file(ada.folder / ("x" * 300))
+
+
+@pytest.mark.parametrize("name", ["Zoë\u00a0Müller", "a\u3000b", "a\u2028b", "\x1b" * 200])
+def test_every_student_can_have_a_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / "submitted" / name / LAB).mkdir(parents=True)
+    (found,) = collect(tmp_path / "submitted")
+    assert path_of(Course(tmp_path), Result(found.student, LAB, Status.GRADED)).parts[-3] == found.student
+    (tmp_path / "feedback" / found.student).mkdir(parents=True)

@@ -13,7 +13,7 @@ from bs4 import BeautifulSoup
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from lvmlib.grading.gradebook import Marks
+from lvmlib.grading.marks import Marks
 from lvmlib.grading.markup import DECEPTIVE
 from lvmlib.grading.results import Result, Status, Verdict
 from lvmlib.grading.summary import (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lvmlib.authoring.course import CourseError
-from lvmlib.grading.gradebook import Marks
+from lvmlib.grading.marks import Marks
 from lvmlib.grading.results import Result, Status, Verdict
 from lvmlib.grading.table import COLUMNS, Row, format_table, row_of, write_table
 
@@ -38,7 +38,7 @@ def test_a_failure_has_no_score_whatever_the_gradebook_holds(status: Status) -> 
 
 def test_the_instructor_reads_notes_and_suspicions() -> None:
     result = Result("ada", "00-tiny", Status.SUSPICIOUS, ("A copy was dropped.",), ("It forged answers.",), VERDICTS)
-    assert row_of(result, None, 9.0).note == "A copy was dropped.; It forged answers."
+    assert row_of(result, None, 9.0).note == "A copy was dropped. It forged answers."
 
 
 def test_a_zero_is_not_a_failure(tmp_path: Path) -> None:

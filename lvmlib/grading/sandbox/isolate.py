@@ -87,7 +87,7 @@ def _keep_attributes(device: Path) -> None:
 
 
 def _limit_resources(limits: Limits) -> None:
-    seconds = int(limits.notebook + limits.probe) + 1
+    seconds = int(limits.submission) + 1
     wanted = {
         "RLIMIT_CORE": 0,
         "RLIMIT_CPU": seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import select
@@ -50,6 +51,7 @@ class Link(ABC):
         self.launch = launch
         self.versions: dict[str, str] = {}
         self._said = b""
+        self._has_spoken = False
         try:
             # In a session of its own, so that Ctrl-C in the grader's terminal is the grader's to handle.
             self.process = subprocess.Popen(
@@ -81,7 +83,8 @@ class Link(ABC):
             told = self._account(PATIENCE)
         if told is None:
             raise LinkLost
-        if told.get("unsealed"):
+        # What has spoken was sealed off; it may say otherwise to stop the grader.
+        if told.get("unsealed") and not self._has_spoken:
             raise SandboxError(
                 f"The sandbox ({self.launch.kind}) cannot be sealed: {plain(told['unsealed'], LONGEST)}."
             )
@@ -130,9 +133,11 @@ class Link(ABC):
         if not _ready(deadline, self.reader):
             return None
         try:
-            return os.read(self.reader, 1 << 20)
+            piece = os.read(self.reader, 1 << 20)
         except OSError:
             return b""
+        self._has_spoken = self._has_spoken or bool(piece)
+        return piece
 
     def close(self) -> None:
         """End everything inside."""
@@ -197,6 +202,7 @@ class WarmLink(Link):
 
     def begin(self, limits: Limits) -> None:
         self._hang_up()
+        self._has_spoken = False
         self.channel, theirs = socket.socketpair()
         # Blocking writes could wait for a process that does not read.
         self.channel.setblocking(False)
@@ -264,6 +270,7 @@ class SingleLink(Link):
         raise self._refusal()
 
     def begin(self, limits: Limits) -> None:
+        self._has_spoken = False
         self.send(Kind.JOB, json.dumps(asdict(limits)).encode())
 
     def _stop(self) -> None:
@@ -279,7 +286,9 @@ class SingleLink(Link):
         try:
             told = json.loads(self._last_words())
             # A submission can write here as well: no score depends on it.
-            return {"ended": str(told["ended"]), "seconds": float(told["seconds"]), "unsealed": str(told["unsealed"])}
+            seconds = float(told["seconds"])
+            finite = seconds if math.isfinite(seconds) else 0.0
+            return {"ended": str(told["ended"]), "seconds": finite, "unsealed": str(told["unsealed"])}
         except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
             return {"ended": "ended", "seconds": 0.0}
 

@@ -6,7 +6,8 @@ import json
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from lvmlib.grading.limits import Limits
@@ -196,23 +197,28 @@ class Attempt:
         self.loaded = True
 
     def ask(self, rounds: Sequence[Round]) -> None:
-        """Ask one round after the other, and no more of an exercise that failed one."""
+        """Ask all rounds of one exercise after the other, and no more of one that failed a round."""
         self.allowance += self.limits.answers
-        for one in rounds:
-            if any(failed.exercise == one.exercise for failed in self.report.failures):
-                continue
-            self._refuse_chatter()
-            self.asked = one
-            self._send(Kind.QUESTION, asdict(one))
-            kind, content = self._next(time.monotonic() + self.limits.probe + GRACE)
-            if kind is Kind.ANSWERS:
-                self.report.answers[one] = content
-            elif kind is Kind.FAILURE:
-                self.report.failures[one] = _failure(content)
-            else:
-                raise self._violation("said something else where it was asked")
-            self.asked = None
+        failed = {(one.exercise, one.expression) for one in self.report.failures}
+        for (exercise, expression), together in groupby(rounds, lambda one: (one.exercise, one.expression)):
+            if (exercise, expression) not in failed:
+                self._ask_exercise(exercise, expression, list(together))
         self.done = True
+
+    def _ask_exercise(self, exercise: str, expression: str, rounds: Sequence[Round]) -> None:
+        self._refuse_chatter()
+        self.asked = rounds[0]
+        seeds = [one.seed for one in rounds]
+        self._send(Kind.QUESTION, {"exercise": exercise, "expression": expression, "seeds": seeds})
+        for self.asked in rounds:
+            kind, content = self._next(time.monotonic() + self.limits.probe + GRACE)
+            if kind is Kind.FAILURE:
+                self.report.failures[self.asked] = _failure(content)
+                break
+            if kind is not Kind.ANSWERS:
+                raise self._violation("said something else where it was asked")
+            self.report.answers[self.asked] = content
+        self.asked = None
 
     def end(self) -> None:
         """End the submission's processes."""

@@ -20,7 +20,13 @@ def the_shell() -> Any:
     # Rendering a traceback takes longer than most cells, and nobody would read it.
     for name in ("showtraceback", "showsyntaxerror", "showindentationerror"):
         setattr(shell, name, _silent)
+    setattr(shell.display_formatter, "format", _undisplayed)  # noqa: B010 - mypy knows it as a method
     return shell
+
+
+def _undisplayed(*arguments: Any, **options: Any) -> tuple[dict, dict]:
+    """Of whatever is displayed, no picture and no text is made."""
+    return {}, {}
 
 
 def _silent(*arguments: Any, **options: Any) -> None:

@@ -10,6 +10,7 @@ Run as `python -s -P -m lvmlib.grading.sandbox.warm MODE`:
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import platform
@@ -50,7 +51,6 @@ def warm_up() -> None:
     """Import what labs import, and let torch look at the processor while `/proc` can be seen."""
     import matplotlib.pyplot  # noqa: F401
     import torch
-    import torchvision  # noqa: F401
 
     import lvmlib
     from lvmlib import exercises, show
@@ -68,6 +68,9 @@ def warm_up() -> None:
     the_shell().run_cell("pass", store_history=False)
     integrity.take_note()
     isolate.note_data_in_use()
+    # A collection would write to every object, and so copy the pages that forks share.
+    gc.collect()
+    gc.freeze()
 
 
 def versions() -> dict[str, str]:

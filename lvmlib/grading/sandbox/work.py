@@ -5,6 +5,7 @@ Whatever this process says may have been said by the notebook in its place; noth
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -12,7 +13,8 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -21,10 +23,10 @@ from lvmlib import exercises
 from lvmlib.check import no_function, not_written
 from lvmlib.grading.limits import Limits
 from lvmlib.grading.sandbox.answers import encode
-from lvmlib.grading.sandbox.channel import HEADER, Kind, receive, send
+from lvmlib.grading.sandbox.channel import ChannelError, Kind, Parser, receive, send
 from lvmlib.grading.sandbox.integrity import replaced
 from lvmlib.grading.sandbox.shell import the_shell
-from lvmlib.probe import Unsolved, interrogate, is_stub
+from lvmlib.probe import Ask, Unsolved, interrogate, is_stub
 
 FOLDER = "/tmp/work"
 LONGEST = 300
@@ -50,12 +52,10 @@ def work(reader: int, writer: int, limits: Limits) -> None:
             raised[str(cell["index"])] = _described(error)
     sys.stdout.flush()
     send(writer, Kind.LOADED, json.dumps({"raised": raised, "replaced": replaced()}).encode())
-    while True:
-        message = receive(reader, limits.messages)
-        if message is None:
-            return
-        kind, content = _in_a_fork({reader, writer}, json.loads(message[1]), limits)
-        send(writer, kind, content)
+    with Examinee({reader, writer}, limits) as examinee:
+        while message := receive(reader, limits.messages):
+            for kind, content in examinee.ask(json.loads(message[1])):
+                send(writer, kind, content)
 
 
 def _run(source: str, seconds: float) -> BaseException | None:
@@ -99,47 +99,117 @@ def _described(error: BaseException) -> str:
     return f"raised {type(error).__name__}" + (f": {words[:LONGEST]}" if words else "")
 
 
-def _in_a_fork(channel: set[int], question: Mapping[str, Any], limits: Limits) -> tuple[Kind, bytes]:
-    """The answers of a forked process, so that what one question does to it is not met by the next."""
-    ours, theirs = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            for descriptor in (ours, *channel):
-                os.close(descriptor)
-            send(theirs, *_answer(question))
-        finally:
-            os._exit(0)
-    os.close(theirs)
-    try:
-        return _read_answer(ours, limits)
-    finally:
-        os.close(ours)
-        _end(pid)
+class Examinee:
+    """A forked process that answers; where one question ends or stalls it, another one answers the next."""
 
+    def __init__(self, channel: set[int], limits: Limits):
+        self.channel = channel
+        self.limits = limits
+        self.pid: int | None = None
 
-def _end(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    while True:  # what it left behind has this process as its parent now
+    def __enter__(self) -> Examinee:
+        gc.freeze()  # a collection in the fork would copy every page that it shares
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._dismiss()
+
+    def ask(self, question: Mapping[str, Any]) -> Iterator[tuple[Kind, bytes]]:
+        """The rounds of one exercise, one for each seed, up to the first failure."""
+        content = json.dumps(question).encode()
         try:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+            self._hand_over(content)
+        except OSError:  # something that it left running ended it meanwhile
+            self._dismiss()
+            self._hand_over(content)
+        for _ in question["seeds"]:
+            answer = self._hear()
+            if answer is None or isinstance(answer, str):
+                self._dismiss()
+                answer = _failure(answer or "ended")
+            yield answer
+            if answer[0] is Kind.FAILURE:
                 return
-        except ChildProcessError:
+
+    def _hand_over(self, question: bytes) -> None:
+        if self.pid is None:
+            self._call()
+        send(self.writer, Kind.QUESTION, question)
+
+    def _call(self) -> None:
+        questions, self.writer = os.pipe()
+        self.reader, answers = os.pipe()
+        self.parser, self.heard = Parser(self.limits.answers), deque[tuple[Kind, bytes]]()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                for descriptor in (self.reader, self.writer, *self.channel):
+                    os.close(descriptor)
+                _answer_all(questions, answers, self.limits)
+            finally:
+                os._exit(0)
+        os.close(questions)
+        os.close(answers)
+
+    def _hear(self) -> tuple[Kind, bytes] | str | None:
+        """The next round, or why there is none; None where the process is gone."""
+        deadline = time.monotonic() + self.limits.probe
+        while not self.heard:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.reader], [], [], left)[0]:
+                return "too slow"
+            piece = os.read(self.reader, 1 << 20)
+            if not piece:
+                return None
+            try:
+                self.heard.extend(self.parser.feed(piece))
+            except ChannelError:
+                return "too large"
+        return self.heard.popleft()
+
+    def _dismiss(self) -> None:
+        if self.pid is None:
             return
+        os.close(self.reader)
+        os.close(self.writer)
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        self.pid = None
+        while True:  # what it left behind has this process as its parent now
+            try:
+                if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                    return
+            except ChildProcessError:
+                return
 
 
-def _answer(question: Mapping[str, Any]) -> tuple[Kind, bytes]:
+def _answer_all(reader: int, writer: int, limits: Limits) -> None:
+    while message := receive(reader, limits.messages):
+        for answer in _answers(json.loads(message[1])):
+            send(writer, *answer)
+
+
+def _answers(question: Mapping[str, Any]) -> Iterator[tuple[Kind, bytes]]:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         function = eval(question["expression"], the_shell().user_ns)
     except Exception as error:
-        return _failure("missing", _described(error))
+        yield _failure("missing", _described(error))
+        return
     if not callable(function):
-        return _failure("not a function", no_function(type(function).__name__))
+        yield _failure("not a function", no_function(type(function).__name__))
+        return
+    probe = exercises.find(question["exercise"]).probe
+    for seed in question["seeds"]:
+        answer = _answer(probe, function, seed)
+        yield answer
+        if answer[0] is Kind.FAILURE:
+            return
+
+
+def _answer(probe: Callable[[Ask], None], function: Callable[..., Any], seed: int) -> tuple[Kind, bytes]:
     try:
-        answers = interrogate(exercises.find(question["exercise"]).probe, function, question["seed"])
-        return Kind.ANSWERS, encode(answers)
+        return Kind.ANSWERS, encode(interrogate(probe, function, seed))
     except Unsolved as unsolved:
         return _failure("unsolved", not_written(str(unsolved), getattr(function, "__name__", "")))
     except BaseException as error:
@@ -148,22 +218,3 @@ def _answer(question: Mapping[str, Any]) -> tuple[Kind, bytes]:
 
 def _failure(why: str, detail: str = "") -> tuple[Kind, bytes]:
     return Kind.FAILURE, json.dumps({"why": why, "detail": detail[:LONGEST]}).encode()
-
-
-def _read_answer(descriptor: int, limits: Limits) -> tuple[Kind, bytes]:
-    deadline = time.monotonic() + limits.probe
-    pieces = bytearray()
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([descriptor], [], [], left)[0]:
-            return _failure("too slow")
-        piece = os.read(descriptor, 1 << 20)
-        if not piece:
-            return _failure("ended")
-        pieces += piece
-        if len(pieces) > limits.answers + HEADER.size:
-            return _failure("too large")
-        if len(pieces) >= HEADER.size:
-            kind, length = HEADER.unpack(pieces[: HEADER.size])
-            if len(pieces) >= HEADER.size + length:
-                return Kind(kind), bytes(pieces[HEADER.size :])
