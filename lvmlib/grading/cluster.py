@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -115,7 +116,9 @@ def get_ready(client: Client, unsafe: bool, private: tuple[str, ...], limits: Li
     from distributed import fire_and_forget
 
     for worker in client.scheduler_info(n_workers=-1)["workers"]:
-        opening = client.submit(tasks.open_sandbox, unsafe, private, limits, workers=[worker], pure=False)
+        opening = client.submit(
+            tasks.open_sandbox, unsafe, private, limits, workers=[worker], allow_other_workers=True, pure=False
+        )
         fire_and_forget(opening)
 
 
@@ -182,6 +185,8 @@ def _result_of(future: Future, task: Task) -> Result:
         return future.result()
     except CourseError:
         raise
+    except CancelledError:
+        raise CourseError("The scheduler is gone; what is graded is kept, so grade again to go on.") from None
     except KilledWorker:
         note = (
             f"{ALLOWED_FAILURES + 1} of the grader's own processes ended while they had it; run it by hand, on a "

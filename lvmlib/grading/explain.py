@@ -9,6 +9,7 @@ from lvmlib.authoring.course import Course, CourseError
 from lvmlib.grading import records, task
 from lvmlib.grading.changes import Lab, read_lab
 from lvmlib.grading.limits import LIMITS
+from lvmlib.grading.marking import private_paths
 from lvmlib.grading.results import Result, Verdict
 from lvmlib.grading.submission import Submission, load
 from lvmlib.grading.task import Task
@@ -27,7 +28,7 @@ def explain(course: Course, submission: Submission, *, unsafe: bool = False) -> 
     if not recorded.verdicts:
         return
     lab = read_lab(course, submission.lab, LIMITS)
-    again = _replay(submission, recorded, lab, unsafe=unsafe)
+    again = _replay(course, submission, recorded, lab, unsafe=unsafe)
     if again.submission != recorded.submission:
         yield "The submitted file has changed since; run `lvm grade` to grade the new one."
         return
@@ -47,7 +48,7 @@ def _most(result: Result) -> float:
     return sum(verdict.max_points for verdict in result.verdicts)
 
 
-def _replay(submission: Submission, recorded: Result, lab: Lab, *, unsafe: bool) -> Result:
+def _replay(course: Course, submission: Submission, recorded: Result, lab: Lab, *, unsafe: bool) -> Result:
     loaded = load(submission)
     asked = [one for one in recorded.verdicts if one.exercise in lab.fingerprints]
     try:
@@ -61,6 +62,7 @@ def _replay(submission: Submission, recorded: Result, lab: Lab, *, unsafe: bool)
                 exercises=tuple(one.exercise for one in asked),
                 seeds={one.exercise: one.seeds for one in asked},
                 unsafe=unsafe,
+                private=private_paths(course),
             )
         )
     finally:

@@ -27,9 +27,9 @@ def open_inbox(course: Course, where: Path, lab: str | None = None) -> tuple[lis
 
 def _is_download(where: Path) -> bool:
     """Whether this is a zip, or a zip's content: notebooks side by side, or Moodle's folders."""
-    if where.is_file():
-        return True
     try:
+        if where.is_file():
+            return True
         names = [entry.name for entry in where.iterdir()]
     except OSError:  # the collector says what is wrong with it
         return False

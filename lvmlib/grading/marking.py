@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import chain
@@ -117,17 +117,19 @@ class Run:
                 exercises=exercises,
                 seeds=lab.seeds,
                 unsafe=self.settings.unsafe,
-                private=_private(self.course),
+                private=private_paths(self.course),
                 library=library_hash(),
                 limits=self.settings.limits,
             )
         if before.versions.get(RELEASE) != lab.release and before.status.has_score:
-            cells = read(loaded.name, loaded.content, lab.assignment).cells
-            return joined(replace(before, cells=cells), before, lab)
+            with suppress(UnreadableError):  # which it was not when it was graded
+                cells = read(loaded.name, loaded.content, lab.assignment).cells
+                return joined(replace(before, cells=cells), before, lab)
         return before
 
 
-def _private(course: Course) -> tuple[str, ...]:
+def private_paths(course: Course) -> tuple[str, ...]:
+    """What a sandbox on this machine must not show."""
     names = ("solutions", "submitted", "verdicts", "gradebook.db", "autograded", "feedback", "grades.csv")
     return tuple(str(course.root / name) for name in names)
 
@@ -165,7 +167,7 @@ def mark(course: Course, submissions: Sequence[Submission], settings: Settings =
 def _connect(stack: ExitStack, course: Course, submissions: int, settings: Settings) -> Client:
     workers = min(submissions, settings.workers or processors())
     client = stack.enter_context(connected(settings.scheduler, workers))
-    get_ready(client, settings.unsafe, _private(course), settings.limits)
+    get_ready(client, settings.unsafe, private_paths(course), settings.limits)
     return client
 
 

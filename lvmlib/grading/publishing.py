@@ -28,10 +28,12 @@ def publish(course: Course, result: Result, assignment: Assignment, handed_in: s
         CourseError: something cannot be written.
     """
     marks = _marks(course, result)
-    if records.published(course, result) != _seal(result, marks, handed_in):
+    page_is_due = result.status is not Status.MISSING
+    is_written = feedback_of(course, result).is_file() or not page_is_due
+    if not is_written or records.published(course, result) != _seal(result, marks, handed_in):
         entering.write(course, result, assignment, handed_in)
         marks = _marks(course, result)
-        if result.status is not Status.MISSING:
+        if page_is_due:
             _write(course, feedback_of(course, result), page(result, marks, _title(assignment)))
         records.set_published(course, result, _seal(result, marks, handed_in))
     return row_of(result, marks, assignment.points)

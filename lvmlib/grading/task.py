@@ -12,7 +12,7 @@ from pathlib import Path
 
 import lvmlib
 from lvmlib.authoring.course import CourseError
-from lvmlib.grading.assignment import Assignment
+from lvmlib.grading.assignment import Assignment, grade_id_of, nbgrader_of
 from lvmlib.grading.limits import LIMITS, Limits
 from lvmlib.grading.matching import runnable
 from lvmlib.grading.reading import Notebook, UnreadableError, read
@@ -114,9 +114,9 @@ def _notes(report: Report, notebook: Notebook) -> list[str]:
     """What the student should know of how the notebook ran; only errors in their exercises are certain to be theirs."""
     notes = [f"Cell {index + 1} {what}, and was left out." for index, what in sorted(report.left_out.items())]
     for index, words in sorted(report.raised.items()):
-        nbgrader = notebook.cells[index]["metadata"].get("nbgrader", {})
-        if nbgrader.get("solution"):
-            notes.append(sentence(f"the cell of {nbgrader['grade_id']} {words}"))
+        cell = notebook.cells[index]
+        if nbgrader_of(cell).get("solution"):
+            notes.append(sentence(f"the cell of {grade_id_of(cell)} {words}"))
         elif words == "took too long":
             notes.append(f"Cell {index + 1} took too long, and was stopped.")
     if report.stopped:

@@ -89,5 +89,6 @@ def entered(_entered: Path, tmp_path: Path) -> Course:
 
 @pytest.fixture
 def written(entered: Course, small_assignment: Assignment) -> Course:
+    """The same with one submission, that of ada, who solved everything and answered the question."""
     write(entered, graded(small_assignment), small_assignment, None)
     return entered

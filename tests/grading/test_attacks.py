@@ -42,6 +42,8 @@ import contextlib, ctypes, gc, json, os, signal, socket, stat, struct, sys, thre
 import torch
 libc = ctypes.CDLL(None, use_errno=True)
 
+pytestmark = [pytest.mark.slow, pytest.mark.sandbox]
+
 def frame(kind, content=b""):
     return struct.pack(">BQ", kind, len(content)) + content
 
@@ -714,3 +716,17 @@ def test_odd_but_honest_notebooks_are_graded_as_any(small_assignment: Assignment
 def test_no_text_makes_the_search_for_signs_slow(word: str) -> None:
     cell = {"cell_type": "code", "id": "own", "metadata": {}, "source": word * (2_000_000 // len(word))}
     assert find_suspicions([cell], []) == ()
+
+
+def test_what_one_exercise_replaces_is_not_met_by_the_next(small_assignment: Assignment) -> None:
+    meddling = SOLVED["kl-divergence"].replace("    return", "    torch.Tensor.exp = torch.Tensor.sin\n    return")
+    result = submit(small_assignment, {**SOLVED, "kl-divergence": meddling})
+    assert points(result)["reparameterize"] == 3
+
+
+def test_an_exercise_that_leaves_a_killer_behind_costs_the_next_nothing(small_assignment: Assignment) -> None:
+    killer = "import os, threading\n" + SOLVED["kl-divergence"].replace(
+        "    return", "    threading.Timer(0.02, os._exit, (1,)).start()\n    return"
+    )
+    result = submit(small_assignment, {**SOLVED, "kl-divergence": killer})
+    assert points(result)["active-units"] == 1

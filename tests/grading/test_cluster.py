@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from distributed import KilledWorker
+from distributed.client import FutureCancelledError
 
 from lvmlib.authoring.course import CourseError
 from lvmlib.grading.cluster import _result_of, run
@@ -38,6 +39,11 @@ def test_a_submission_that_the_grader_fails_on_is_told_and_stops_nobody(error: E
 def test_what_concerns_all_submissions_stops_the_run() -> None:
     with pytest.raises(CourseError, match="no sandbox"):
         _result_of(failing(CourseError("There is no sandbox here.")), TASK)
+
+
+def test_a_scheduler_that_ends_costs_nobody_a_score() -> None:
+    with pytest.raises(CourseError, match="The scheduler is gone"):
+        _result_of(failing(FutureCancelledError("task", "scheduler-connection-lost")), TASK)
 
 
 def test_without_workers_a_run_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,8 +138,9 @@ def test_everybody_who_handed_something_in_gets_a_page(marked) -> None:
     pages = {path.parts[-3]: path.read_text(encoding="utf-8") for path in course.root.glob("feedback/*/*/*.html")}
     assert pages.keys() == rows.keys() - {"empty"}
     assert "the factor ½ is missing" in pages["wrong"]
-    assert not any("judge(" in page or "MARK SCHEME" in page or "_getframe:" in page for page in pages.values())
-    assert (course.root / "feedback" / f"summary-{SMALL}.html").is_file()
+    secrets = ("judge(", "MARK SCHEME", "looks at the code")
+    assert not any(secret in page for page in pages.values() for secret in secrets)
+    assert "looks at the code" in (course.root / "feedback" / f"summary-{SMALL}.html").read_text(encoding="utf-8")
 
 
 def test_a_second_run_grades_nothing_and_tells_the_same(marked, again: Course, asked) -> None:

@@ -27,6 +27,8 @@ from lvmlib.grading.sandbox.link import Link
 from lvmlib.grading.sandbox.sandbox import Report, Round, Sandbox, Source
 from lvmlib.probe import Answers
 
+pytestmark = [pytest.mark.slow, pytest.mark.sandbox]
+
 CELLS = [Source(0, SOLVED["kl-divergence"])]
 ROUNDS = [Round("kl-divergence", "kl_divergence", seed) for seed in SEEDS]
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.bool)

@@ -49,9 +49,15 @@ def _functions() -> Iterator[tuple[tuple[str, str], Any]]:
     places = {name: module for name, module in sys.modules.items() if name in WATCHED or _is_ours(name)}
     places |= {f"{module}.{name}": vars(sys.modules[module])[name] for module, name in WATCHED_CLASSES}
     for place, holder in places.items():
-        for name, value in list(vars(holder).items()):
+        for name, value in _members(holder).items():
             if callable(value) and (place, name) not in FOLLOWS_A_SETTING:
                 yield (place, name), value
+
+
+def _members(holder: Any) -> dict[str, Any]:
+    """What a module or class has; of a class also what it inherits, which one of its own would hide."""
+    families = reversed(holder.__mro__) if isinstance(holder, type) else [holder]
+    return {name: value for family in families for name, value in list(vars(family).items())}
 
 
 def _is_ours(name: str) -> bool:

@@ -91,6 +91,10 @@ class Link(ABC):
         return End(str(told["ended"]), float(told["seconds"]))
 
     @abstractmethod
+    def say_no_more(self) -> None:
+        """Let a submission's process know that there are no more questions."""
+
+    @abstractmethod
     def _stop(self) -> None:
         """Tell a submission's processes to go.
 
@@ -212,6 +216,11 @@ class WarmLink(Link):
             except OSError:
                 raise LinkLost from None
 
+    def say_no_more(self) -> None:
+        assert self.channel
+        with suppress(OSError):
+            self.channel.shutdown(socket.SHUT_WR)
+
     def _stop(self) -> None:
         try:
             self.control.send(b"stop")
@@ -273,9 +282,11 @@ class SingleLink(Link):
         self._has_spoken = False
         self.send(Kind.JOB, json.dumps(asdict(limits)).encode())
 
-    def _stop(self) -> None:
+    def say_no_more(self) -> None:
         assert self.process.stdin
         self.process.stdin.close()
+
+    _stop = say_no_more
 
     def _account(self, seconds: float) -> dict[str, Any] | None:
         try:

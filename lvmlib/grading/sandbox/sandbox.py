@@ -221,9 +221,10 @@ class Attempt:
         self.asked = None
 
     def end(self) -> None:
-        """End the submission's processes."""
+        """Let the submission's processes end by themselves, so that all their CPU seconds are counted."""
         self._refuse_chatter()
-        self._finish(stop=True)
+        self.link.say_no_more()
+        self._finish(stop=False)
 
     def _refuse_chatter(self) -> None:
         if self.heard or self.parser.waiting:

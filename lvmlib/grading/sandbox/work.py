@@ -117,13 +117,13 @@ class Examinee:
     def ask(self, question: Mapping[str, Any]) -> Iterator[tuple[Kind, bytes]]:
         """The rounds of one exercise, one for each seed, up to the first failure."""
         content = json.dumps(question).encode()
-        try:
-            self._hand_over(content)
-        except OSError:  # something that it left running ended it meanwhile
+        served_others = self.pid is not None
+        answer = self._hear_after(content)
+        if answer is None and served_others:  # an earlier exercise ended it, or left it unfit for others
             self._dismiss()
-            self._hand_over(content)
-        for _ in question["seeds"]:
-            answer = self._hear()
+            answer = self._hear_after(content)
+        for number in range(len(question["seeds"])):
+            answer = self._hear() if number else answer
             if answer is None or isinstance(answer, str):
                 self._dismiss()
                 answer = _failure(answer or "ended")
@@ -131,10 +131,14 @@ class Examinee:
             if answer[0] is Kind.FAILURE:
                 return
 
-    def _hand_over(self, question: bytes) -> None:
+    def _hear_after(self, question: bytes) -> tuple[Kind, bytes] | str | None:
         if self.pid is None:
             self._call()
-        send(self.writer, Kind.QUESTION, question)
+        try:
+            send(self.writer, Kind.QUESTION, question)
+        except OSError:
+            return None
+        return self._hear()
 
     def _call(self) -> None:
         questions, self.writer = os.pipe()
@@ -184,9 +188,12 @@ class Examinee:
 
 
 def _answer_all(reader: int, writer: int, limits: Limits) -> None:
+    before = replaced()
     while message := receive(reader, limits.messages):
         for answer in _answers(json.loads(message[1])):
             send(writer, *answer)
+        if replaced() != before:  # no other exercise should meet what this one changed
+            return
 
 
 def _answers(question: Mapping[str, Any]) -> Iterator[tuple[Kind, bytes]]:
