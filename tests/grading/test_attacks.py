@@ -35,14 +35,14 @@ from lvmlib.grading.verdict import decide
 from lvmlib.grading.words import plain
 from lvmlib.probe import Answers
 
+pytestmark = [pytest.mark.slow, pytest.mark.sandbox]
+
 HONEST_POINTS = {"kl-divergence": 2, "reparameterize": 0, "active-units": 0}
 SECRET = f"secret-{uuid.uuid4().hex}"
 TOOLS = """
 import contextlib, ctypes, gc, json, os, signal, socket, stat, struct, sys, threading, time
 import torch
 libc = ctypes.CDLL(None, use_errno=True)
-
-pytestmark = [pytest.mark.slow, pytest.mark.sandbox]
 
 def frame(kind, content=b""):
     return struct.pack(">BQ", kind, len(content)) + content

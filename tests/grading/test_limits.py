@@ -18,7 +18,7 @@ from lvmlib.grading.sandbox.channel import HEADER, Kind, pack
 from lvmlib.grading.sandbox.launch import choose
 from lvmlib.grading.sandbox.sandbox import Round, Sandbox, Source
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.slow, pytest.mark.sandbox]
 
 Submit = Callable[..., Result]
 PAID = {"kl-divergence": 2.0, "reparameterize": 0.0, "active-units": 0.0}
