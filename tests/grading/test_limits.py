@@ -131,6 +131,21 @@ def test_a_notebook_is_started_again_so_many_times(submit_within: Submit) -> Non
     assert sum(note.endswith("ended Python, and was left out.") for note in enough.notes) == 2
 
 
+def test_all_attempts_together_have_a_deadline(submit_within: Submit) -> None:
+    stalling = {"reparameterize": STUBBORN, "active-units": STUBBORN}
+    in_time = submit_within(stalling, cell=0.2, notebook=1, attempts=3, submission=60)
+    assert (in_time.status, points(in_time)) == (Status.PARTLY, PAID)
+    late = submit_within(stalling, cell=0.2, notebook=1, attempts=3, submission=1.5)
+    assert (late.status, late.verdicts) == (Status.TIMED_OUT, ())
+
+
+def test_what_is_not_asked_in_time_is_said_to_be_so(submit_within: Submit) -> None:
+    endless = "def reparameterize(mean, log_var, eps):\n    while True: pass"
+    result = submit_within({"reparameterize": endless}, probe=30, submission=1.5)
+    assert (result.status, points(result)) == (Status.PARTLY, PAID)
+    assert not verdict(result, "reparameterize").decided and not verdict(result, "active-units").decided
+
+
 def test_memory_of_one_process(submit_within: Submit) -> None:
     result = submit_within(
         {"reparameterize": "held = [bytearray(10_000_000)]\nwhile held: held.append(held[-1] * 2)"},
