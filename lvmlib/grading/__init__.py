@@ -8,8 +8,8 @@ A run of `lvm grade` (`marking`), in the order in which a submission meets it:
 - `reading`, `matching`, `assignment`, `grade_ids`: bytes become cells in the form that was released;
 - `sandbox`, `limits`: they run, and are asked, where they can do no harm;
 - `verdict`, `judges`, `suspicion`: what came out is judged from outside;
-- `publishing`: what follows from the record: `entering`, `withdrawing`, `lateness`, `lab_cells`, `marks`, `autograded` in
-  nbgrader's `gradebook`; `feedback` and `summary` as pages (`markup`, `template`, `words`); a row of the `table`.
+- `publishing`: what follows from the record: in nbgrader's `gradebook` (`lab_cells`, `entering`, `withdrawing`,
+  `lateness`, `marks`, `autograded`), as pages (`feedback`, `summary`; `markup`, `template`, `words`), in the `table`.
 
 `results` holds what travels between them; `variants` and `key` try and publish judges; `explain` replays a score.
 """
