@@ -6,11 +6,13 @@ import os
 import resource
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lvmlib.grading.limits import Limits
 from lvmlib.grading.sandbox import libc
+from lvmlib.grading.sandbox.launch import python_folders
 from lvmlib.grading.sandbox.system_calls import forbid_system_calls
 
 USER = 1000
@@ -67,10 +69,22 @@ def _be_killed_first() -> None:
     Path("/proc/self/oom_score_adj").write_text("1000")
 
 
+@contextmanager
+def _python_kept_below(place: Path) -> Iterator[None]:
+    """Where the body covers a folder in which Python or lvmlib lies, show them there again."""
+    held = {folder: os.open(folder, os.O_PATH) for folder in python_folders() if folder.is_relative_to(place)}
+    yield
+    for folder, descriptor in held.items():
+        folder.mkdir(parents=True)
+        libc.mount(f"/proc/self/fd/{descriptor}", str(folder), None, libc.MS_BIND | libc.MS_REC)
+        os.close(descriptor)
+
+
 def _mount(limits: Limits) -> None:
     quiet = libc.MS_NOSUID | libc.MS_NODEV
     libc.mount("none", "/", None, libc.MS_REC | libc.MS_PRIVATE)
-    libc.mount("tmpfs", "/tmp", "tmpfs", quiet, f"size={limits.files},nr_inodes=20000,mode=700")
+    with _python_kept_below(Path("/tmp")):
+        libc.mount("tmpfs", "/tmp", "tmpfs", quiet, f"size={limits.files},nr_inodes=20000,mode=700")
     libc.mount("tmpfs", "/dev/shm", "tmpfs", quiet, f"size={SHARED_MEMORY},nr_inodes=2000,mode=700")
     for folder in ("/proc", "/dev/pts"):
         libc.mount("tmpfs", folder, "tmpfs", quiet | libc.MS_RDONLY, "size=4096,nr_inodes=2,mode=555")

@@ -122,10 +122,11 @@ def bubblewrap(private: Sequence[Path] = (), *, nested: bool = True) -> Launch:
             )
     arguments = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
     arguments += ["--uid", USER, "--gid", USER, "--hostname", "sandbox"]
-    arguments += list(_binds())
+    # First, since Python or the course may lie below it.
+    arguments += ["--tmpfs", "/tmp", *_binds()]
     for folder in python_folders():
         arguments += ["--ro-bind", str(folder), str(folder)]
-    arguments += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--chdir", "/tmp"]
+    arguments += ["--dev", "/dev", "--proc", "/proc", "--chdir", "/tmp"]
     # What bubblewrap made itself is in memory and writable: one submission could leave the next a file there.
     arguments += ["--remount-ro", "/dev", "--remount-ro", "/"]
     for name, value in ENVIRONMENT.items():
