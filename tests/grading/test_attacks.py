@@ -20,7 +20,6 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from conftest import ROOT
 from hostile import HONEST, QUICK, SOLVED, points, raised, submit
 
 from lvmlib import exercises
@@ -37,6 +36,7 @@ from lvmlib.probe import Answers
 
 pytestmark = [pytest.mark.slow, pytest.mark.sandbox]
 
+ROOT = Path(__file__).parents[2]
 HONEST_POINTS = {"kl-divergence": 2, "reparameterize": 0, "active-units": 0}
 SECRET = f"secret-{uuid.uuid4().hex}"
 TOOLS = """
