@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 AHEAD = 2
 """Tasks that wait for each worker, so that none waits for a task, and memory does not grow with the class."""
 CONNECT_SECONDS = 30
-LOOK_SECONDS, PATIENCE = 10, 6
+LOOK_SECONDS, PATIENCE = 5, 12
 """How often to see whether there are workers at all, and how often in a row there may be none."""
 ALLOWED_FAILURES = 9
 JUDGE_MEMORY = 8_000_000_000
@@ -49,6 +49,7 @@ def connected(scheduler: str | None = None, workers: int | None = None) -> Itera
         # A worker may die of many things; a submission that is always there when one does stops nobody else.
         "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
         "distributed.worker.daemon": True,
+        "distributed.deploy.lost-worker-timeout": "3s",
         "distributed.diagnostics.nvml": False,
     }
     with dask.config.set(settings):
@@ -155,7 +156,14 @@ def _first_done(client: Client, futures: list[Future]) -> Iterable[Future]:
                 return wait(futures, timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED").done
         except TimeoutError:
             missed = 0 if _count_workers(client) else missed + 1
+            _replace_lost_workers(client)
     raise CourseError("All workers are gone and none has come back; what is graded is kept, so grade again to go on.")
+
+
+def _replace_lost_workers(client: Client) -> None:
+    """A worker that dies too often is not started again by its guardian; on this machine we can ask for another."""
+    if client.cluster is not None:
+        client.cluster.scale(len(client.cluster.worker_spec))
 
 
 def _count_workers(client: Client) -> int:

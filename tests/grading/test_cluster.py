@@ -53,6 +53,7 @@ def test_without_workers_a_run_does_not_wait_for_ever(monkeypatch: pytest.Monkey
     monkeypatch.setattr("distributed.wait", nothing)
     client = SimpleNamespace(
         as_current=nullcontext,
+        cluster=None,
         submit=lambda *_, **__: object(),
         scheduler_info=lambda n_workers: {"workers": {}},
     )
