@@ -109,6 +109,7 @@ def _interrupts_ignored() -> Iterator[None]:
 
 
 def processors() -> int:
+    """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
