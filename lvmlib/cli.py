@@ -1,4 +1,4 @@
-"""`lvm`: build, release, run and grade the course from a terminal."""
+"""`lvm`: what students and instructors do with the course from a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ try:
     import typer
 except ModuleNotFoundError:
     raise SystemExit(
-        "lvm needs typer, which is not installed; install the instructors' tools: pip install 'lvmlib[instructor]'"
+        "lvm needs typer, which is not installed; install what the labs need: pip install 'lvmlib[lab]'"
     ) from None
 
 if TYPE_CHECKING:
