@@ -2,13 +2,6 @@
 
 __version__ = "0.1.0"
 
-from lvmlib import show
-from lvmlib.check import check
-from lvmlib.data import batches, load
-from lvmlib.experiment import experiment
-from lvmlib.fit import EarlyStopping, fit
-from lvmlib.profile import profile, seed_all, setup
-
 __all__ = [
     "EarlyStopping",
     "batches",
@@ -21,3 +14,15 @@ __all__ = [
     "setup",
     "show",
 ]
+
+try:
+    from lvmlib import show
+    from lvmlib.check import check
+    from lvmlib.data import batches, load
+    from lvmlib.experiment import experiment
+    from lvmlib.fit import EarlyStopping, fit
+    from lvmlib.profile import profile, seed_all, setup
+except Exception as error:  # a broken torch raises whatever it likes; `lvm doctor` must be importable to name it
+    from lvmlib.unusable import withhold
+
+    withhold(__all__, globals(), error)
