@@ -51,43 +51,49 @@ def right(plan: Plan) -> Recursion:
 class Surprises:
     """What a recursion does not account for: in the path, shape (runs, steps − 2), and at the end, shape (runs,).
 
-    They come in units of the noise, or as they are where there should be none; `known` is what was known before each,
-    and `spread` the standard deviations of a run's surprises, the last of them the end's.
+    They come in units of the noise, or as they are where there should be none; `spread` is the standard deviations of a
+    run's surprises, the last of them the end's.
     """
 
     path: Tensor
     end: Tensor
-    known_on_path: Tensor
-    known_at_end: Tensor
     spread: Tensor
 
 
 def surprises(plan: Plan, recursion: Recursion, theta: Tensor, z: Tensor) -> Surprises:
     """Those of paths (runs, steps) with at least three steps, and of the clouds (runs, D, N) at their ends."""
-    mean = theta[:, :-1] + theta.diff(dim=1) / recursion.gain
+    mean = _means(recursion, theta)
     following = _expected(plan, recursion, mean, theta[:, :-1], theta[:, 1:])
     path, last = mean[:, 1:] - following[:, :-1], z.mean((1, 2))
     noise = recursion.noise or 1.0
-    at_end, spread = {
-        NEXT: (following[:, -1], noise),
-        QUIET: (following[:, -1], 1.0),
-        SAME: (mean[:, -1], 1.0),
-        ANY: (last, 1.0),
-        SECOND: (
-            _expected(plan, recursion, following[:, -1], theta[:, -1], theta[:, -1]),
-            noise * math.sqrt(1 + recursion.own**2),
-        ),
-    }[recursion.end]
+    at_end, spread = following[:, -1], noise
+    if recursion.end == SECOND:
+        at_end = _expected(plan, recursion, at_end, theta[:, -1], theta[:, -1])
+        spread = noise * math.sqrt(1 + recursion.own**2)
+    elif recursion.end != NEXT:
+        at_end = {QUIET: at_end, SAME: mean[:, -1], ANY: last}[recursion.end]
+        spread = 1.0
     end = last - at_end
     if recursion.theta_noise:
         path, end, spreads = _whitened(recursion, path, end)
     else:
         path, end = path / noise, end / spread
-        spreads = torch.tensor([noise] * path.shape[1] + [spread], dtype=torch.float64)
-    unit = math.sqrt(plan.dims * plan.particles)
+        spreads = torch.full((path.shape[1] + 1,), noise, dtype=torch.float64)
+        spreads[-1] = spread
+    return Surprises(path, end, spreads)
+
+
+def _means(recursion: Recursion, theta: Tensor) -> Tensor:
+    """The mean of the cloud before each step but the first."""
+    return theta[:, :-1] + theta.diff(dim=1) / recursion.gain
+
+
+def _known(plan: Plan, recursion: Recursion, theta: Tensor, path: Tensor) -> tuple[Tensor, Tensor]:
+    """What was known before each surprise, as regressors: of the path (runs, steps − 2, 4), of the end (runs, 3)."""
+    mean, unit = _means(recursion, theta), math.sqrt(plan.dims * plan.particles)
     known = torch.stack([(mean - plan.mean) * unit, (theta[:, :-1] - plan.mean) * unit, torch.ones_like(mean)], -1)
-    before = torch.cat([torch.zeros_like(end)[:, None], path[:, :-1]], 1)[..., None]
-    return Surprises(path, end, torch.cat([known[:, :-1], before], -1), known[:, -1], spreads)
+    before = torch.cat([torch.zeros_like(path[:, :1]), path[:, :-1]], 1)[..., None]
+    return torch.cat([known[:, :-1], before], -1), known[:, -1]
 
 
 def _expected(plan: Plan, recursion: Recursion, mean: Tensor, theta: Tensor, moved: Tensor) -> Tensor:
@@ -124,11 +130,12 @@ def log_likelihood(plan: Plan, recursion: Recursion, theta: Tensor, z: Tensor) -
 def misfits(plan: Plan, recursion: Recursion, theta: Tensor, z: Tensor, level: float = FALSE_ALARM) -> Iterator[str]:
     """In what the surprises are not independent N(0, 1): `mean`, `variance` or `prediction`, of the path or the end."""
     found = surprises(plan, recursion, theta, z)
+    known_on_path, known_at_end = _known(plan, recursion, theta, found.path)
     exact = recursion.noise == 0
     predicted = not recursion.theta_noise
-    yield from (f"{fault} of the path" for fault in _faults(found.path, found.known_on_path, exact, predicted, level))
+    yield from (f"{fault} of the path" for fault in _faults(found.path, known_on_path, exact, predicted, level))
     exact = exact or recursion.end in (SAME, QUIET, ANY)
-    yield from (f"{fault} at the end" for fault in _faults(found.end, found.known_at_end, exact, predicted, level))
+    yield from (f"{fault} at the end" for fault in _faults(found.end, known_at_end, exact, predicted, level))
 
 
 def _faults(values: Tensor, known: Tensor, exact: bool, predicted: bool, level: float) -> Iterator[str]:
