@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,15 +15,22 @@ except ModuleNotFoundError:
     ) from None
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from lvmlib.authoring.course import Course
+    from lvmlib.student.report import Line
 
 app = typer.Typer(
-    help="Build, release, run and grade the course.", no_args_is_help=True, pretty_exceptions_enable=False
+    help="Check and hand in a lab; build, release, run and grade the course.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
 )
 
 Labs = Annotated[list[str] | None, typer.Argument(help="Labs by name, for example 03-vae; all of them without.")]
+
+Notebook = Annotated[
+    str, typer.Argument(metavar="LAB", help="A lab's number or name, as 3 or 03-vae, or the path of your notebook.")
+]
 
 Profile = Literal["smoke", "cpu", "full"]
 
@@ -31,11 +39,66 @@ def main() -> None:
     """Run `lvm`; what goes wrong in a known way is one sentence and no traceback."""
     from lvmlib.authoring.course import CourseError
 
+    _never_fail_on_letters()
     try:
         app()
     except CourseError as error:
         typer.secho(str(error), fg="red", err=True)
         raise SystemExit(1) from None
+
+
+@app.command()
+def check(
+    lab: Notebook,
+    experiments: Annotated[bool, typer.Option("--all", help="Run the experiments too.")] = False,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that a cell may take.")] = 60,
+) -> None:
+    """Run a lab's checks on your notebook, in miniature; print points and sentences.  The file stays as it is."""
+    from lvmlib.authoring.course import CourseError
+    from lvmlib.student import checking, report
+    from lvmlib.student.finding import find_notebook
+
+    path = find_notebook(lab)
+    try:
+        found = checking.check(path, experiments=experiments, timeout=timeout)
+    except KeyboardInterrupt:
+        raise CourseError("Stopped; your notebook is as it was.") from None
+    _print(report.lines(found, path.name))
+    if not found.is_right:
+        raise typer.Exit(1)
+
+
+@app.command()
+def submit(
+    lab: Notebook,
+    out: Annotated[Path, typer.Option(help="The folder for the archive.")] = Path(),
+    output: Annotated[float, typer.Option(min=0, help="Megabytes that one output may have.")] = 1,
+    outputs: Annotated[float, typer.Option(min=0, help="Megabytes that all outputs may have together.")] = 10,
+    strict: Annotated[bool, typer.Option("--strict", help="Write nothing where there is anything to warn of.")] = False,
+) -> None:
+    """Make the archive that you hand in, from your notebook as you saved it.  The file stays as it is."""
+    from lvmlib.student import report, submitting
+    from lvmlib.student.finding import find_notebook
+    from lvmlib.student.stripping import MEGABYTE, Limits
+
+    path = find_notebook(lab)
+    limits = Limits(int(output * MEGABYTE), int(outputs * MEGABYTE))
+    _print(report.lines_of_archive(submitting.submit(path, out, limits, strict=strict), path.name))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is wrong with this installation, and how to mend it."""
+    from lvmlib.student.doctor import examine
+    from lvmlib.student.report import line_of_finding
+
+    wrong = 0
+    for finding in examine():
+        wrong += finding.state == "✗"
+        _print([line_of_finding(finding)])
+    if wrong:
+        typer.echo(f"{wrong} to mend." if wrong > 1 else "One thing to mend.")
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -63,23 +126,25 @@ def release(labs: Labs = None) -> None:
 
     _for_each_lab(labs, lambda course, lab: f"released to {releasing.release(course, lab)}")
     releasing.release_guide(find_course())
+    if doubt := releasing.doubt_address(find_course()):
+        typer.secho(doubt, fg="yellow", err=True)
 
 
 @app.command()
 def run(
     labs: Labs = None,
-    profile: Annotated[Profile | None, typer.Option(help="What fits this machine without.")] = None,
-    out: Annotated[Path, typer.Option(help="The folder for the pages.")] = Path("site"),
+    profile: Annotated[Profile | None, typer.Option(help="Execute the labs anew at this size.")] = None,
+    answers: Annotated[bool, typer.Option("--answers", help="With solutions and mark schemes.")] = False,
+    out: Annotated[Path, typer.Option(help="The folder for the pages; what an earlier run wrote is replaced.")] = Path(
+        "site"
+    ),
 ) -> None:
-    """Execute labs into self-contained HTML pages with an index, for people who only want to look."""
+    """Make a web site of the solved labs, without their answers, for people who only want to look."""
     from lvmlib.authoring.course import CourseError, find_course
-    from lvmlib.authoring.gallery import run_labs
-    from lvmlib.profile import profile as current
+    from lvmlib.authoring.gallery.make import make_site
 
-    if profile:
-        os.environ["LVM_PROFILE"] = profile
     course = find_course()
-    failures = run_labs(course, course.labs(labs or []), current.name, out)
+    failures = make_site(course, course.labs(labs or []), out, profile=profile, answers=answers)
     typer.echo(f"{out / 'index.html'} is ready to open.")
     if failures:
         raise CourseError("\n".join(f"{lab} has no page: {reason}" for lab, reason in failures.items()))
@@ -139,6 +204,27 @@ def variants(labs: Labs = None) -> None:
 
     if not report(find_course().labs(labs or [])):
         raise typer.Exit(1)
+
+
+def _never_fail_on_letters() -> None:
+    # A terminal without ✓ shows a question mark, and no traceback.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _print(lines: Iterable[Line]) -> None:
+    for text, colour in lines:
+        typer.secho(_spelt(text), fg=colour)
+
+
+def _spelt(text: str) -> str:
+    """Where a terminal has no ✓ and ✗, words for them."""
+    try:
+        "✓✗".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return text.replace("✓", "[right]").replace("✗", "[WRONG]")
+    return text
 
 
 def _for_each_lab(labs: list[str] | None, work: Callable[[Course, str], str]) -> None:

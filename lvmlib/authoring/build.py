@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from enum import StrEnum
 
 from nbformat.notebooknode import NotebookNode
@@ -13,6 +14,7 @@ from lvmlib.authoring.text import read_notebook, read_placeholders
 from lvmlib.grading.key import write_keys
 
 PROFILE = "cpu"
+INSTALLED_FROM = re.compile(r"git\+https?://[^\s\"']+")
 
 
 class Built(StrEnum):
@@ -86,7 +88,8 @@ def serialise(notebook: NotebookNode) -> str:
 
 
 def _code(notebook: NotebookNode) -> list[str]:
-    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    # from where Colab installs lvmlib changes no output
+    return [INSTALLED_FROM.sub("", cell.source) for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def _with_outputs(drafted: NotebookNode, before: NotebookNode) -> NotebookNode:

@@ -15,6 +15,7 @@ from lvmlib.authoring.course import Course
 
 REGION = re.compile(r"### BEGIN (SOLUTION|HIDDEN TESTS|MARK SCHEME)\n(.*?)### END \1", re.DOTALL)
 MARKER = re.compile(r"### (?:BEGIN|END) (?:SOLUTION|HIDDEN TESTS|MARK SCHEME)")
+MARKUP = re.compile(r"\$[^$]*\$|[*`_]")
 # Shorter pieces of code, such as `return x`, are found anywhere and give nothing away.
 SHORTEST = 40
 
@@ -28,15 +29,25 @@ def find_leaks(course: Course, drafts: dict[Path, str] | None = None) -> list[st
     Returns:
         One sentence a leak; none where all is well.
     """
-    secrets = list(_secrets(course))
+    secrets = secrets_of(course)
     leaks = []
     for path, text in _public_texts(course, drafts or {}):
         place = path.relative_to(course.root).as_posix()
         if place.startswith("course/"):
             leaks += [f"{place} holds the marker {marker}" for marker in sorted(set(MARKER.findall(text)))]
-        flat = _flatten(text)
-        leaks += [f"{place} holds {what}" for what, secret in secrets if secret in flat]
+        leaks += [f"{place} holds {what}" for what in find_secrets(text, secrets)]
     return leaks
+
+
+def secrets_of(course: Course) -> list[tuple[str, str]]:
+    """All that is private: what each piece is, in words, and the piece without white space."""
+    return list(_secrets(course))
+
+
+def find_secrets(text: str, secrets: Iterable[tuple[str, str]]) -> list[str]:
+    """What of `secrets` stands in a text, however it is broken into lines."""
+    flat = _flatten(text)
+    return [what for what, secret in secrets if secret in flat]
 
 
 def _public_texts(course: Course, drafts: dict[Path, str]) -> Iterator[tuple[Path, str]]:
@@ -68,15 +79,27 @@ def _secrets(course: Course) -> Iterator[tuple[str, str]]:
 
 
 def _pieces(kind: str, body: str) -> list[str]:
-    # A mark scheme gives itself away by any of its lines, code only as a whole.
-    return body.splitlines() if kind == "MARK SCHEME" else [body]
+    # A mark scheme gives itself away by any of its lines, also as a page shows them, code only as a whole.
+    if kind != "MARK SCHEME":
+        return [body]
+    lines = body.splitlines()
+    return list(dict.fromkeys([*lines, *(part for line in lines for part in MARKUP.split(line))]))
 
 
 def _functions(source: str) -> Iterator[str]:
+    lines = source.encode().splitlines(keepends=True)
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.Lambda):
             body = node.body if isinstance(node.body, list) else [node.body]
-            yield "\n".join(ast.get_source_segment(source, statement) or "" for statement in body)
+            yield "\n".join(_segment(lines, statement) for statement in body)
+
+
+def _segment(lines: list[bytes], node: ast.stmt | ast.expr) -> str:
+    # ast.get_source_segment splits the whole source for each node: half a minute for the judges of a course.
+    rows = lines[node.lineno - 1 : node.end_lineno]
+    rows[-1] = rows[-1][: node.end_col_offset]
+    rows[0] = rows[0][node.col_offset :]
+    return b"".join(rows).decode()
 
 
 def _long_enough(what: str, pieces: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,9 @@ from lvmlib.authoring.converters import ConverterError, convert, read_settings
 from lvmlib.authoring.course import Course, CourseError, write_atomically
 from lvmlib.authoring.leaks import find_leaks
 from lvmlib.authoring.pictures import pictures_of, write_pictures
-from lvmlib.authoring.text import read_placeholders, substitute
+from lvmlib.authoring.text import GITHUB, read_placeholders, substitute
+
+PLACEHOLDER = "OWNER/REPOSITORY"
 
 
 class ReleaseError(CourseError):
@@ -48,6 +50,17 @@ def release_guide(course: Course) -> Path:
     """Make course/README.md, what students read first, from solutions/STUDENTS.md."""
     write_atomically(course.guide, make_guide(course))
     return course.guide
+
+
+def doubt_address(course: Course) -> str | None:
+    """What is wrong with the address that a release gives students, in one sentence."""
+    address = read_placeholders(course.root / "pyproject.toml")["repository"]
+    change = "set repository and tag under [tool.lvm] in pyproject.toml to where students find the course, and release"
+    if PLACEHOLDER in address:
+        return f"The Colab badges and install lines point to the placeholder {address}; {change} again."
+    if not address.startswith(GITHUB):
+        return f"Colab's badges open files on GitHub only, and {address} is not there; {change} again."
+    return None
 
 
 def make_guide(course: Course) -> str:

@@ -28,6 +28,7 @@ HIDDEN_JUDGE = """{check}
 from lvmlib.grading import judge
 judge{arguments}
 ### END HIDDEN TESTS"""
+GITHUB = "https://github.com/"
 ANSWER = "*Write your answer here.*"
 KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -64,8 +65,9 @@ def read_placeholders(pyproject: Path) -> dict[str, str]:
     """What the table `[tool.lvm]` of a pyproject.toml says, and the address at which Colab opens its files."""
     with pyproject.open("rb") as file:
         told = tomllib.load(file)["tool"]["lvm"]
-    opened = told["repository"].replace("https://github.com/", "https://colab.research.google.com/github/")
-    return told | {"colab": f"{opened}/blob/{told['tag']}"}
+    repository = told["repository"].rstrip("/").removesuffix(".git")
+    opened = repository.replace(GITHUB, "https://colab.research.google.com/github/")
+    return told | {"repository": repository, "colab": f"{opened}/blob/{told['tag']}"}
 
 
 def substitute(source: str, placeholders: dict[str, str]) -> str:

@@ -115,7 +115,7 @@ def _hold(formula: str, punctuation: str) -> str:
 
 
 def _renderer() -> Any:
-    from lvmlib.authoring.pages import FormulaError, MathMLRenderer
+    from lvmlib.authoring.formulas import FormulaError, MathMLRenderer
 
     class Renderer(MathMLRenderer):
         """Formulas and coloured code go round the sanitiser, under tokens that no submission can guess."""
@@ -133,14 +133,16 @@ def _renderer() -> Any:
             if len(latex) > LONGEST_FORMULA:
                 return f"<code>{html.escape(latex)}</code>"
             try:
-                return self._keep(super().formula(latex, displaystyle=displaystyle))
+                translated = super().formula(latex, displaystyle=displaystyle)
             except FormulaError:
                 return f"<code>{html.escape(latex)}</code>"
+            # A display scrolls where the window is too narrow for it, so the keyboard must reach it.
+            return self._keep(translated.replace("<math", '<math tabindex="0"', 1) if displaystyle else translated)
 
         def block_code(self, code: str, info: str | None = None) -> str:
             if (info or "").strip() in ("python", "py", "python3"):
                 return self._keep(f'<div class="highlight">{render_code(code)}</div>')
-            return super().block_code(code)
+            return self._keep(verbatim(code.rstrip("\n"), "code"))
 
         def heading(self, text: str, level: int, **attrs: Any) -> str:
             return f"<h{min(level + 2, 6)}>{text}</h{min(level + 2, 6)}>\n"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 FLAGS = [
@@ -20,18 +20,27 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+PATIENCE = 120_000
+"""Milliseconds that a page may take to show what it should, on a machine that does other things besides."""
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 Shoot = Callable[[Page, str], Path]
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium as the system installed it; one that Playwright would download is never used."""
+def launch(playwright: Playwright) -> Browser:
+    """Start Chromium as the system installed it; one that Playwright would download is never used."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
     assert path, f"None of {', '.join(NAMES)} is installed; on Debian: apt install chromium."
+    expect.set_options(timeout=PATIENCE)
+    return playwright.chromium.launch(executable_path=path, args=FLAGS)
+
+
+# Not for the session: Playwright's event loop, while it lasts, keeps other tests of this process from running theirs.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium, shared by the tests of a module."""
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        chromium = launch(playwright)
         yield chromium
         chromium.close()
 
@@ -40,6 +49,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """An empty page of a laptop's size, with no cookies and nothing stored."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(PATIENCE)
     yield context.new_page()
     context.close()
 
