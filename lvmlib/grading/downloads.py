@@ -113,6 +113,11 @@ def unpack(archive: Path, submitted: Path, labs: Mapping[str, frozenset[str]], l
     return notes
 
 
+def is_canvas(name: str) -> bool:
+    """Whether a file is called as Canvas calls what a student handed in."""
+    return bool(CANVAS.fullmatch(name))
+
+
 def safe_name(name: str) -> str:
     """A student's name as the name of a folder: no separators, control characters or leading dots, and not too long."""
     plain = "".join("-" if unicodedata.category(letter).startswith("C") else letter for letter in name)
@@ -225,8 +230,8 @@ def _is_wrapped(entries: list[Entry], labs: Mapping[str, frozenset[str]]) -> boo
 
 def _is_plain(parts: tuple[str, ...], labs: Mapping[str, frozenset[str]]) -> bool:
     """Whether a path is one that a learning management system or nbgrader makes."""
-    is_canvas = len(parts) == 1 and CANVAS.fullmatch(parts[0])
-    return bool(is_canvas or MOODLE.fullmatch(parts[0]) or (len(parts) > 2 and parts[1] in labs))
+    is_file = len(parts) == 1 and is_canvas(parts[0])
+    return bool(is_file or MOODLE.fullmatch(parts[0]) or (len(parts) > 2 and parts[1] in labs))
 
 
 def _whose(parts: tuple[str, ...], entry: Entry, labs: Mapping[str, frozenset[str]]) -> tuple[Owner, Handed] | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lvmlib.authoring.course import Course, CourseError
 from lvmlib.grading.assignment import grade_ids
-from lvmlib.grading.downloads import unpack
+from lvmlib.grading.downloads import is_canvas, unpack
 from lvmlib.grading.submission import Submission, collect
 
 
@@ -18,22 +18,28 @@ def open_inbox(course: Course, where: Path, lab: str | None = None) -> tuple[lis
     """
     if lab is not None:
         course.labs([lab])
-    if not _is_download(where):
-        return collect(where, lab), []
     submitted = course.root / "submitted"
+    if not _is_download(where, submitted):
+        return collect(where, lab), []
     notes = unpack(where, submitted, {name: grade_ids(course, name) for name in course.labs()}, lab)
     return collect(submitted, lab), notes
 
 
-def _is_download(where: Path) -> bool:
-    """Whether this is a zip, or a zip's content: notebooks side by side, or Moodle's folders."""
+def _is_download(where: Path, submitted: Path) -> bool:
+    """Whether this is a zip, or a zip's content: notebooks or archives side by side, or in students' folders."""
     try:
         if where.is_file():
             return True
         names = [entry.name for entry in where.iterdir()]
+        # What lies in submitted/ is not laid out once more into itself.
+        holds_archives = where.resolve() != submitted.resolve() and any(where.glob("*/*.zip"))
     except OSError:  # the collector says what is wrong with it
         return False
-    return any(name.endswith(".ipynb") or "_assignsubmission_" in name for name in names)
+    return holds_archives or any(map(_is_downloaded, names))
+
+
+def _is_downloaded(name: str) -> bool:
+    return name.endswith(".ipynb") or "_assignsubmission_" in name or (name.endswith(".zip") and is_canvas(name))
 
 
 def submission_of(submitted: Path, student: str, lab: str) -> Submission:
