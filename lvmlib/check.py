@@ -8,6 +8,7 @@ from typing import Any
 from lvmlib import exercises
 from lvmlib.compare import difference, recognise
 from lvmlib.exercises import Exercise, key
+from lvmlib.front_end import say_right
 from lvmlib.probe import Unsolved, interrogate
 
 
@@ -33,7 +34,7 @@ def check(name: str, function: Callable[..., Any]) -> None:
     complaint = complain(exercise, function)
     if complaint:
         raise CheckFailed(f"✗ {exercise.function}: {complaint}")
-    print(f"✓ {exercise.function}: {exercise.praise}{_asked(exercise)}")
+    say_right(f"✓ {exercise.function}: {exercise.praise}{_asked(exercise)}")
 
 
 def complain(exercise: Exercise, function: Callable[..., Any], known: key.Key | None = None) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple
 
+from lvmlib.front_end import Picture
 from lvmlib.probe import is_stub, stub_name
 
 PICTURES = Path(__file__).parent / "pictures"
@@ -94,20 +95,18 @@ def _show_instead(name: str, missed: Missed) -> None:
 
 
 def _picture(path: Path, alt: str) -> Any:
-    from IPython.display import Image
-
     if path.suffix == ".gif":
         from lvmlib.show import Animation
 
         return Animation(path.read_bytes(), alt)
-    return Image(filename=str(path), alt=alt, width=_width(path))
+    return Picture(path.read_bytes(), alt, *_size(path))
 
 
-def _width(path: Path) -> int:
-    """Of a PNG in screen pixels, of which each holds several for sharpness."""
+def _size(path: Path) -> tuple[int, int]:
+    """Width and height of a PNG in screen pixels, of which each holds several for sharpness."""
     import PIL.Image
 
     from lvmlib.show.figure import SHARPNESS
 
     with PIL.Image.open(path) as image:
-        return image.width // SHARPNESS
+        return image.width // SHARPNESS, image.height // SHARPNESS

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from lvmlib.front_end import img
 from lvmlib.show.figure import DPI, Figure, look, write
 from lvmlib.show.mosaic import CAPTION, WIDEST, room
 from lvmlib.show.pixels import WHITE, Bytes, default_columns, enlarge, tile, to_bytes
@@ -52,8 +53,7 @@ class Animation:
 
     def _repr_html_(self) -> str:
         # nbconvert knows no image/gif, and JupyterLab drops the alternative text of one.
-        source = base64.b64encode(self.gif).decode()
-        return f'<img src="data:image/gif;base64,{source}" alt="{html.escape(self.alt)}">'
+        return img("image/gif", self.gif, self.alt)
 
     @classmethod
     def from_html(cls, text: str) -> Animation | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import os
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
+from lvmlib.front_end import Picture
 from lvmlib.show.pixels import Bytes
 
 DPI = 100
@@ -110,11 +110,9 @@ class Figure(matplotlib.figure.Figure):
     def __repr__(self) -> str:
         return f"<figure: {self.alt}>"
 
-    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         width, height = (round(inches * DPI) for inches in self.get_size_inches())
-        data = {"image/png": base64.b64encode(self.png()).decode(), "text/plain": repr(self)}
-        # The key that IPython.display.Image writes; JupyterLab and nbconvert's lab template do not read it yet.
-        return data, {"image/png": {"alt": self.alt, "width": width, "height": height}}
+        return Picture(self.png(), self.alt, width, height)._repr_mimebundle_(**options)
 
     def _ipython_display_(self) -> None:
         # With %matplotlib inline, IPython prefers its own PNG of any figure, without alt text, to _repr_mimebundle_.

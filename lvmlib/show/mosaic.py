@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 WIDEST, _CELL = 680, 64  # screen pixels
 CAPTION = 8  # points
 _FRAME = PALETTE[1]
+_HAIR = 1e-6
+"""Screen pixels: matplotlib before 3.11 rounds a figure's size down and an image's up, and both must stay whole."""
 
 Ticks = tuple[Sequence[float], Sequence[str]]
 
@@ -112,5 +114,6 @@ def _wrap(figure: Figure, width: float, height: float, margin: int = 4) -> None:
     right = math.ceil(max(0, around.x1 * DPI - width)) + margin
     above = math.ceil(max(0, around.y1 * DPI - height)) + margin
     across, up = math.ceil(left + width + right), math.ceil(below + height + above)
-    figure.set_size_inches(across / DPI, up / DPI)
-    axes.set_position((left / across, below / up, width / across, height / up))
+    figure.set_size_inches((across + _HAIR) / DPI, (up + _HAIR) / DPI)
+    place = (left + _HAIR) / across, (below + _HAIR) / up
+    axes.set_position((*place, (width - 2 * _HAIR) / across, (height - 2 * _HAIR) / up))

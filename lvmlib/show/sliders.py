@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
-import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib.util import find_spec
@@ -15,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from lvmlib.front_end import img, runs_widgets
 from lvmlib.profile import profile
 from lvmlib.show.figure import Figure
 from lvmlib.show.latent import short, traversal
@@ -129,7 +127,7 @@ class Slider:
         from IPython.display import display
 
         self.figure._ipython_display_()
-        if _is_interactive() and find_spec("ipywidgets"):
+        if runs_widgets() and find_spec("ipywidgets"):
             view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
             display({_VIEW: view, "text/plain": "Sliders: run this cell to move them."}, raw=True)
 
@@ -255,20 +253,7 @@ def _img(pixels: Bytes, alt: str) -> str:
     """An image that the browser enlarges, every pixel a square."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "png")
-    source = base64.b64encode(file.getvalue()).decode()
     height, width = pixels.shape[:2]
     zoom = max(1, _SIDE // max(height, width))
-    size = f'width="{zoom * width}" height="{zoom * height}" style="image-rendering: pixelated"'
-    return f'<img src="data:image/png;base64,{source}" alt="{html.escape(alt)}" {size}>'
-
-
-def _is_interactive() -> bool:
-    """Whether the running cell was sent by a front end that a person uses.
-
-    Those let a cell ask for input; programs that run notebooks do not, and show no widgets either.
-    """
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    if shell is None or getattr(shell, "kernel", None) is None:
-        return False
-    return "google.colab" in sys.modules or bool(shell.get_parent().get("content", {}).get("allow_stdin"))
+    size = {"width": zoom * width, "height": zoom * height, "style": "image-rendering: pixelated"}
+    return img("image/png", file.getvalue(), alt, **size)

@@ -8,13 +8,16 @@ from playwright.sync_api import Page
 GRAVE = ("serious", "critical")
 
 
-def serious_problems(page: Page, within: str | None = None) -> list[str]:
+def serious_problems(page: Page, within: str | None = None, but_for: str | None = None) -> list[str]:
     """The serious and critical problems of a page, one sentence each: what, and the first elements that have it.
 
     Args:
         within: a CSS selector; the whole page without.
+        but_for: a CSS selector of what is left out.
     """
-    found = Axe().run(page, context=within).response["violations"]
+    named = {"include": within, "exclude": but_for}
+    context = {part: [[selector]] for part, selector in named.items() if selector}
+    found = Axe().run(page, context=context or None).response["violations"]
     return [_sentence(problem) for problem in found if problem["impact"] in GRAVE]
 
 

@@ -156,6 +156,13 @@ def test_reconstructions_stand_under_their_originals():
     assert "original, VAE, β-VAE" in figure.alt
 
 
+@pytest.mark.parametrize("height", range(2, 12))
+def test_every_pixel_is_a_square_whatever_the_size(height: int):
+    images = torch.linspace(0, 1, 3 * height * 5).view(3, 1, height, 5)
+    drawn = drawn_images(show.grid(images, columns=3, scale=1), zoom=SHARPNESS)
+    assert np.array_equal(drawn, tile(to_bytes(images), 3, (1, 1)))
+
+
 def test_traversal_labels_rows_and_columns():
     strips = flat(0.0, 0.2, 0.4, 0.6, 0.8, 1.0).reshape(2, 3, 1, 4, 6)
     figure = show.traversal(strips, row_labels=["z 4", "z 7"], column_labels=[-1.5, 0.0, 1.5], xlabel="value", scale=1)
