@@ -7,6 +7,7 @@ import os
 import pickle
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,8 @@ def _sync_folder(folder: Path) -> None:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        # network and FUSE folders, such as Google Drive's, may refuse; the file in it is whole all the same
+        with suppress(OSError):
+            os.fsync(handle)
     finally:
         os.close(handle)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lvmlib import checkpoint as checkpoints
 from lvmlib.checkpoint import CheckpointError
+from lvmlib.drive import locate
 from lvmlib.early_stopping import EarlyStopping
 from lvmlib.history import History
 from lvmlib.progress import Progress, line
@@ -85,7 +86,8 @@ def fit(
         every: epochs from one validation to the next.
         stop: early stopping by any of the metrics.
         checkpoint: file that holds the last complete epoch.  If it exists, training goes on from it, on a CPU with
-            exactly the numbers an uninterrupted training would have given.  Without it `state` is not used.
+            exactly the numbers an uninterrupted training would have given.  `"drive:NAME"` keeps it on Google Drive
+            where there is one (`lvmlib.drive.locate`).  Without a checkpoint `state` is not used.
         state: name → what changes during training: modules, optimizers, schedulers, anything with `state_dict` and
             `load_state_dict`, tensors, generators of noise.
         log: folder for TensorBoard, one a training; every metric as a scalar at each epoch.
@@ -98,7 +100,8 @@ def fit(
 
     Raises:
         TrainingStopped: a metric of `step`, or a weight about to be saved, is NaN or infinite.
-        CheckpointError: `checkpoint` exists and cannot be read or does not fit; the file and the objects are unchanged.
+        CheckpointError: `checkpoint` exists and cannot be read or does not fit, or Drive was not mounted; the file and
+            the objects are unchanged.
         ImportError: `log` without TensorBoard.
         TypeError: `step` does not return a dict of 0-d tensors, or `validate` not one of single numbers.
         ValueError: the arguments contradict each other, or an epoch has no batch.
@@ -111,9 +114,10 @@ def fit(
         stop.reset()
     generator = _generator(batches)
     kept = dict(state or {}) | ({} if generator is None else {"batches.generator": generator})
-    history = History() if checkpoint is None else _resume(Path(checkpoint), kept, stop)
+    file = None if checkpoint is None else locate(checkpoint, announce=progress)
+    history = History() if file is None else _resume(file, kept, stop)
     if progress and history.epochs:
-        print(f"resumed from {checkpoint} after epoch {history.epochs}")
+        print(f"resumed from {file} after epoch {history.epochs}")
     bar = Progress(epochs, _length(batches), history.epochs, line(progress))
     ending = ""
     with tensorboard(log, history.epochs + 1) as write:
@@ -126,7 +130,7 @@ def fit(
                     with preserved_random_state(generator):
                         row = _joined(row, validate())
                 _update(stop, row, epoch, measured=validate is None or epoch % every == 0)
-                if checkpoint is not None:
+                if file is not None:
                     _refuse_broken_weights(kept, epoch)
                 history.append(row, perf_counter() - began)
                 images = None
@@ -134,8 +138,8 @@ def fit(
                     with preserved_random_state(generator):
                         images = on_epoch(epoch)
                 write(epoch, row, images or {})
-                if checkpoint is not None:
-                    _save(Path(checkpoint), kept, stop, history)
+                if file is not None:
+                    _save(file, kept, stop, history)
             ending = _ending(history, stop)
         except KeyboardInterrupt:
             ending = f"stopped by hand after epoch {history.epochs}"

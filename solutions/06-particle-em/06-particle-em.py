@@ -845,8 +845,8 @@ def log_joint(generator, x: Tensor, z: Tensor, observed: Tensor | None = None) -
 # image by itself.) The gradient of θ is scaled to all $M$ images, as in exercise 6, and averaged over the particles; torch's Adam, with `maximize=True`, is the RMSprop of
 # exercise 7 with a running mean of the gradient on top; and the particles take one step of *your* `langevin`, with a gradient that is already there.
 #
-# `fit` stops early when the particles explain nothing more, and writes losses and pictures for TensorBoard into `runs/`. Where a runtime may vanish, as on Colab, call `train_pgd(…, checkpoint="pgd.pt")`: network, optimizer, particles and noise are kept, and the same call goes on after
-# the last whole epoch. The *energy* that it reports is $-\log p_\theta(x,z)$ in nats, up to a constant.
+# `fit` stops early when the particles explain nothing more, and writes losses and pictures for TensorBoard into `runs/`. Where a runtime may vanish, as on Colab, call `train_pgd(…, checkpoint="drive:pgd.pt")`: network, optimizer, particles and noise are kept on your Google Drive, in `MyDrive/lvm`, and the same call goes on after
+# the last whole epoch. (Elsewhere than on Colab, `pgd.pt` lies beside the notebook.) The *energy* that it reports is $-\log p_\theta(x,z)$ in nats, up to a constant.
 
 # %%
 def pgd(

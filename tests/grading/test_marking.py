@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from colab_notebook import PERSON, saved_by_colab
 from hostile import HONEST, QUICK, SOLVED, notebook
 from nbgrader.api import Gradebook
 
@@ -20,7 +23,7 @@ from lvmlib.grading.assignment import read_assignment
 from lvmlib.grading.explain import explain
 from lvmlib.grading.marking import Settings, mark
 from lvmlib.grading.submission import collect
-from lvmlib.grading.table import Row
+from lvmlib.grading.table import Row, write_table
 from lvmlib.grading.task import Task
 
 SMALL = "00-small"
@@ -34,6 +37,8 @@ CLASS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "stuck": (HONEST | {"active-units": "def active_units(means, threshold):\n    while True: pass"}, ()),
     "mallory": (HONEST, ("import sys\nsys._getframe(0)",)),
 }
+
+BY_COLAB = {"colab-full": CLASS["full"], "colab-half": CLASS["half"]}
 
 pytestmark = [pytest.mark.slow, pytest.mark.sandbox]
 
@@ -56,6 +61,8 @@ def marked(tmp_path_factory: pytest.TempPathFactory, _small_released: Path) -> t
     assignment = read_assignment(course, SMALL)
     for student, (solved, extra) in CLASS.items():
         hand_in(course, student, notebook(assignment, solved, extra))
+    for student, (solved, extra) in BY_COLAB.items():
+        hand_in(course, student, saved_by_colab(json.loads(notebook(assignment, solved, extra))))
     hand_in(course, "torn", b'{"cells": [')
     (course.root / "submitted" / "empty" / SMALL).mkdir(parents=True)
     return course, run(course)
@@ -93,14 +100,27 @@ def test_scores_are_exactly_what_was_solved(marked) -> None:
     assert {row.max_score for row in rows.values()} == {10}
 
 
+def test_what_colab_saved_is_graded_like_any_other_and_its_person_is_not_kept(marked) -> None:
+    course, rows = marked
+    for student in BY_COLAB:
+        like = rows[student.removeprefix("colab-")]
+        assert rows[student] == replace(like, student=student)
+    write_table(course.root / "grades.csv", rows.values())
+    kept = [path for path in course.root.rglob("*") if path.is_file() and "submitted" not in path.parts]
+    assert {"gradebook.db", "grades.csv", f"{SMALL}.html"} <= {path.name for path in kept}
+    assert {"verdicts", "autograded", "feedback"} <= {path.relative_to(course.root).parts[0] for path in kept}
+    secrets = [secret.encode() for secret in (*PERSON.values(), *PERSON["displayName"].split())]
+    assert [(path.name, secret) for path in kept for secret in secrets if secret in path.read_bytes()] == []
+
+
 def test_only_an_answer_waits_to_be_marked_by_hand(marked) -> None:
     _, rows = marked
-    assert [student for student, row in rows.items() if row.needs_manual_grade] == ["full"]
+    assert {student for student, row in rows.items() if row.needs_manual_grade} == {"full", "colab-full"}
 
 
 def test_a_status_tells_what_a_score_cannot(marked) -> None:
     _, rows = marked
-    assert {student: str(row.status) for student, row in rows.items()} == {
+    assert {student: str(row.status) for student, row in rows.items() if student not in BY_COLAB} == {
         "full": "graded", "half": "graded", "none": "graded", "wrong": "graded", "ender": "partly", "stuck": "partly",
         "mallory": "suspicious", "torn": "unreadable", "empty": "missing",
     }  # fmt: skip
@@ -164,7 +184,7 @@ def test_a_changed_judge_touches_only_its_exercise(again: Course, asked) -> None
     before = {student: records.read(again, student, SMALL) for student in ("wrong", "full")}
     rows = run(again)
     assert set(map(frozenset, asked.values())) == {frozenset({"kl-divergence"})}
-    assert asked.keys() == CLASS.keys()
+    assert asked.keys() == CLASS.keys() | BY_COLAB.keys()
     assert rows["full"].score == 6
     wrong = records.read(again, "wrong", SMALL)
     assert wrong.verdicts[0].sentence == "✗ kl_divergence: half of it is missing"
