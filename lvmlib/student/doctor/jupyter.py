@@ -16,6 +16,8 @@ WIDGETS_ANEW = "Run: pip install --force-reinstall ipywidgets jupyterlab_widgets
 
 def widgets(told: Imports) -> Finding:
     """Whether sliders work: ipywidgets, and its half in JupyterLab, which must match."""
+    from packaging.utils import canonicalize_name
+
     if is_colab():
         return known("Sliders are Colab's own.")
     if not installed("ipywidgets") or told["ipywidgets"].get("error"):
@@ -23,7 +25,7 @@ def widgets(told: Imports) -> Finding:
         return wrong(f"Sliders do not work, for ipywidgets cannot be used ({why}).", WIDGETS_ANEW)
     for one in needed("ipywidgets"):
         there = installed(one.name)
-        if one.name == "jupyterlab_widgets" and not (there and one.specifier.contains(there)):
+        if canonicalize_name(one.name) == "jupyterlab-widgets" and not (there and one.specifier.contains(there)):
             return wrong(
                 f"Sliders do not work: ipywidgets {installed('ipywidgets')} needs jupyterlab_widgets "
                 f"{one.specifier}, and there is {there or 'none'}.",
