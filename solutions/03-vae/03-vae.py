@@ -23,7 +23,7 @@
 # %%
 if "google.colab" in str(get_ipython()):
     get_ipython().run_line_magic("pip", "install -q git+{{repository}}@{{tag}}")
-import lvmlib; lvmlib.setup()  # if this line fails on Colab: Runtime → Restart session, then run this cell again
+import lvmlib; lvmlib.setup()  # fails on Colab? Runtime → Restart session, then run this again
 
 # %%
 import math

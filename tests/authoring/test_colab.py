@@ -25,7 +25,7 @@ TINY = "00-tiny"
 GENERATED = re.compile(r"(course/.*|solutions/.*\.ipynb)")
 OPENED = re.compile(r"https://colab\.research\.google\.com/github/(\w[^\s/]*/[^\s/]+)/blob/([^\s/]+)")
 INSTALLED = re.compile(r"git\+https://github\.com/([^\s/]+/[^\s/@]+)@([^\s\"'\\]+)")
-RESTART = "Runtime → Restart session, then run this cell again"
+RESTART = "Runtime → Restart session, then run this again"
 
 
 def told(course: Course) -> tuple[str, str]:
