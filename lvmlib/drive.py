@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from os.path import isdir
 from pathlib import Path, PurePosixPath
 
 from lvmlib.checkpoint import CheckpointError
@@ -46,13 +47,13 @@ def _name(given: str) -> PurePosixPath:
 def _mounted() -> Path:
     """The folder of the person's own files."""
     files = MOUNT / "MyDrive"
-    if files.is_dir():
+    if isdir(files):  # False also for a mount that has died, where Path.is_dir raises
         return files
     try:
         import_module("google.colab.drive").mount(str(MOUNT))
     except Exception as error:  # Colab raises what it likes where access was refused
         raise _unmounted(str(error) or type(error).__name__) from error
-    if not files.is_dir():
+    if not isdir(files):
         raise _unmounted(f"{files} is not there")
     return files
 

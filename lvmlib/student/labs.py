@@ -34,7 +34,7 @@ def lab_of(path: Path, notebook: Notebook) -> str:
     """The lab that a notebook is: the one whose exercises it has, half of them at least, or as the file is called."""
     found = {grade_id_of(cell).removeprefix("test-") for cell in notebook["cells"]}
     found |= {name for cell in notebook["cells"] if (name := checked(cell["source"]))}
-    shares = {lab: len(found & functions(lab).keys()) / len(functions(lab)) for lab in labs()}
+    shares = {lab: len(found & functions(lab).keys()) / len(functions(lab)) for lab in labs() if functions(lab)}
     best = max(shares, key=lambda lab: shares[lab], default="")
     return best if shares.get(best, 0) >= 0.5 else lab_named(path)
 

@@ -57,6 +57,14 @@ def test_a_lab_that_mixes_devices_is_found(lab: str, course: Course) -> None:
         run(changed, Accelerator())
 
 
+@pytest.mark.slow
+def test_the_choice_that_no_experiment_makes_mixes_no_devices(course: Course) -> None:
+    """Particle EM with every image's particles moved in every step."""
+    definitions = [cell for cell in sources(course, "06-particle-em") if not experiment_of(cell)]
+    swept = "from functools import partial\npgd = partial(pgd, sweep=True)\ntrain_pgd('swept', train, cfg)"
+    assert f"cell {len(definitions)}" in run([*definitions, swept], Accelerator())
+
+
 def _there() -> Tensor:
     return torch.ones(4, 3, device=DEVICE)
 
