@@ -12,9 +12,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 COLAB := .venv-colab
 CONSTRAINTS := $(if $(filter true,$(CI)),--constraint constraints.txt)
-# Only Linux has the sandbox in which submissions run; a machine without Chromium leaves out the browser, CI may not.
-BROWSER := $(if $(CI),true,$(shell command -v chromium || command -v chromium-browser || command -v google-chrome))
-WHERE := $(if $(filter Linux,$(shell uname -s)),, and not sandbox)$(if $(BROWSER),, and not browser)
+LINUX := $(filter Linux,$(shell uname -s))
+# Only Linux has the sandbox in which submissions run; a machine without Chromium leaves out the browser, which only CI
+# on Linux may not.
+FOUND := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+BROWSER := $(if $(and $(CI),$(LINUX)),true,$(FOUND))
+WHERE := $(if $(LINUX),, and not sandbox)$(if $(BROWSER),, and not browser)
 # Idle threads that spin would starve the other test processes.
 SHARED := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 try:
     import typer
 except ModuleNotFoundError:
-    raise SystemExit(
-        "lvm needs typer, which is not installed; install what the labs need: pip install 'lvmlib[lab]'"
-    ) from None
+    raise SystemExit(f"lvm needs typer, which is not installed; run: {sys.executable} -m pip install typer") from None
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -53,4 +53,5 @@ def _package(module: str) -> str:
 def _remedy() -> str:
     if "google.colab" in sys.modules:
         return "choose Runtime → Restart session and run this cell again; if that does not help, run !lvm doctor"
-    return "run `lvm doctor` in a terminal, which says how to mend it, and then restart the kernel"
+    doctor = f"{sys.executable} -m lvmlib.cli doctor"
+    return f"run `{doctor}` in a terminal, which says how to mend it, and then restart the kernel"

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 SCRIPT = "scripts/run_on_gpu.py"
+RESULTS = "results.json"
 NEEDED = ("ipykernel", "ipywidgets", "nbclient", "nbformat", "scikit-learn", "tensorboard")
 """What running a lab takes besides lvmlib; pyproject.toml knows the versions, but here any that is there will do."""
 # A kernel that is stuck in a long computation ends on time too: the watch is not a Python thread.
@@ -201,7 +202,13 @@ def fitting_profile() -> str:
 
 
 def run_labs(course: Any, labs: list[str], profile: str, out: Path, minutes: float) -> bool:
-    """Run labs one after the other, and write all results after each."""
+    """Run labs one after the other, and write all results after each.
+
+    Raises:
+        RunError: the folder holds something else than results, which would be overwritten.
+    """
+    if out.exists() and any(out.iterdir()) and not (out / RESULTS).is_file():
+        raise RunError(f"{out} holds what is no result of an earlier run; choose another folder by --out.")
     outcomes: list[Outcome] = []
     with own_kernel(minutes):
         for lab in labs:
@@ -310,7 +317,7 @@ def write_results(outcomes: list[Outcome], wanted: int, profile: str, out: Path)
     from lvmlib.authoring.course import write_atomically
 
     told = {"profile": profile, "labs": [asdict(outcome) for outcome in outcomes]}
-    write_atomically(out / "results.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    write_atomically(out / RESULTS, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     write_atomically(out / "summary.md", summarise(outcomes, wanted, profile))
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         packed = shutil.make_archive(f"{folder}/packed", "gztar", out.parent, out.name)

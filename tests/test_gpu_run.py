@@ -99,6 +99,7 @@ def test_labs_leave_results_and_one_that_fails_does_not_stop_the_others(
     [
         ("draft", ["99-none"], f"There is no lab '99-none' under solutions/; there are {TINY}."),
         ("draft", ["--repository", "nowhere"], "git could not fetch HEAD"),
+        ("draft", ["--out", "solutions"], "solutions holds what is no result of an earlier run"),
         (".", [], "is not inside the course"),
     ],
 )

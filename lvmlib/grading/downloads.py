@@ -100,7 +100,7 @@ def unpack(archive: Path, submitted: Path, labs: Mapping[str, frozenset[str]], l
     notes: list[str] = []
     try:
         with ExitStack() as stack:
-            handed = _by_owner(_entries(archive, notes, stack), labs, notes)
+            handed = _by_owner(_unwrapped(_entries(archive, notes, stack), archive, labs), labs, notes)
             if not handed:
                 raise DownloadError(f"{archive.name} holds nobody's files; give the zip as Canvas or Moodle makes it.")
             folders = _folders(submitted, list(handed), notes)
@@ -206,12 +206,10 @@ def _is_hidden(name: str) -> bool:
 def _by_owner(entries: list[Entry], labs: Mapping[str, frozenset[str]], notes: list[str]) -> dict[Owner, list[Handed]]:
     handed: dict[Owner, list[Handed]] = defaultdict(list)
     nobodys = []
-    first = 1 if _is_wrapped(entries, labs) else 0
     for entry in entries:
-        parts = entry.parts[first:]
-        found = _whose(parts, entry, labs)
+        found = _whose(entry, labs)
         if found is None:
-            nobodys.append(printable(parts[-1]))
+            nobodys.append(printable(entry.parts[-1]))
         else:
             handed[found[0]].append(found[1])
     if nobodys:
@@ -220,12 +218,25 @@ def _by_owner(entries: list[Entry], labs: Mapping[str, frozenset[str]], notes: l
     return handed
 
 
-def _is_wrapped(entries: list[Entry], labs: Mapping[str, frozenset[str]]) -> bool:
-    """Whether a folder lies around all the others, as when a download was packed again."""
+def _unwrapped(entries: list[Entry], archive: Path, labs: Mapping[str, frozenset[str]]) -> list[Entry]:
+    """Without the folder that lies around all others where a download was packed again.
+
+    Raises:
+        DownloadError: that folder could as well be a student's, who may call files as a system calls others'.
+    """
     around = entries[0].parts[0] if entries else ""
     if any(len(entry.parts) < 2 or entry.parts[0] != around for entry in entries) or MOODLE.fullmatch(around):
-        return False
-    return around.casefold() in WRAPPERS or all(_is_plain(entry.parts[1:], labs) for entry in entries)
+        return entries
+    inside = [Entry(entry.parts[1:], entry.read) for entry in entries]
+    # A program that packs a folder calls the archive after it, and a browser numbers what it downloads again.
+    if around.casefold() in (*WRAPPERS, re.sub(r" ?\(\d+\)$", "", archive.stem).casefold(), archive.stem.casefold()):
+        return inside
+    if all(_is_plain(entry.parts, labs) for entry in inside):
+        raise DownloadError(
+            f"All of {printable(archive.name)} lies in one folder, {printable(around)}, which may be one student's or "
+            "a whole download; if it is a download, call that folder submissions, and do it again."
+        )
+    return entries
 
 
 def _is_plain(parts: tuple[str, ...], labs: Mapping[str, frozenset[str]]) -> bool:
@@ -234,8 +245,9 @@ def _is_plain(parts: tuple[str, ...], labs: Mapping[str, frozenset[str]]) -> boo
     return bool(is_file or MOODLE.fullmatch(parts[0]) or (len(parts) > 2 and parts[1] in labs))
 
 
-def _whose(parts: tuple[str, ...], entry: Entry, labs: Mapping[str, frozenset[str]]) -> tuple[Owner, Handed] | None:
+def _whose(entry: Entry, labs: Mapping[str, frozenset[str]]) -> tuple[Owner, Handed] | None:
     # Only the first part is the system's; whatever follows is a student's to choose, and may look like another's.
+    parts = entry.parts
     first, name = parts[0], parts[-1]
     if moodle := MOODLE.fullmatch(first):
         return Owner(moodle[1], moodle[2]), Handed(name if len(parts) > 1 else moodle[3] or name, 0, entry)

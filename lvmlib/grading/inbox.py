@@ -31,15 +31,20 @@ def _is_download(where: Path, submitted: Path) -> bool:
         if where.is_file():
             return True
         names = [entry.name for entry in where.iterdir()]
-        # What lies in submitted/ is not laid out once more into itself.
-        holds_archives = where.resolve() != submitted.resolve() and any(where.glob("*/*.zip"))
+        # What lies in submitted/, or as there, is not laid out once more.
+        is_laid_out = where.resolve() == submitted.resolve() or any(where.glob("*/*/*.ipynb"))
+        holds_archives = not is_laid_out and any(map(_is_zip, where.glob("*/*")))
     except OSError:  # the collector says what is wrong with it
         return False
     return holds_archives or any(map(_is_downloaded, names))
 
 
 def _is_downloaded(name: str) -> bool:
-    return name.endswith(".ipynb") or "_assignsubmission_" in name or (name.endswith(".zip") and is_canvas(name))
+    return name.endswith(".ipynb") or "_assignsubmission_" in name or (_is_zip(Path(name)) and is_canvas(name))
+
+
+def _is_zip(path: Path) -> bool:
+    return path.suffix.casefold() == ".zip"
 
 
 def submission_of(submitted: Path, student: str, lab: str) -> Submission:

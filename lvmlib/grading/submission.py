@@ -155,9 +155,9 @@ def _lab_folders(submitted: Path) -> Iterator[Path]:
         for entry in sorted(_listed(student)):
             if entry.name.startswith("."):
                 continue
-            if entry.suffix in (".ipynb", ".zip"):
+            if (kind := entry.suffix.casefold()) in (".ipynb", ".zip"):
                 place = f"{printable(student.name)}/{printable(entry.name)}"
-                what = "it" if entry.suffix == ".ipynb" else "the notebook in it"
+                what = "it" if kind == ".ipynb" else "the notebook in it"
                 raise CourseError(
                     f"{place} lies outside a lab's folder; move {what} to {printable(student.name)}/LAB/LAB.ipynb."
                 )

@@ -6,5 +6,5 @@
 - `order`, `stripping`, `submitting`: the archive that is handed in;
 - `doctor`: what is wrong with an installation.
 
-Nothing of it imports torch, and nothing needs more than the extra `[lab]`.
+Nothing of it needs torch, and nothing needs more than the extra `[lab]`.
 """

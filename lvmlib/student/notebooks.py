@@ -79,7 +79,14 @@ def _decode(content: bytes) -> str:
     try:
         return content.decode(encoding)
     except UnicodeDecodeError:
-        return content.decode("latin-1")
+        return _decode_broken(content)
+
+
+def _decode_broken(content: bytes) -> str:
+    """UTF-8 of which a few bytes are broken, and stay the only ones that are; or else Latin-1."""
+    text = content.decode("utf-8", "replace").removeprefix("\ufeff")
+    beyond_ascii = len(content) - len(content.decode("ascii", "ignore"))
+    return text if 4 * text.count("\ufffd") < beyond_ascii else content.decode("latin-1")
 
 
 def _parse(name: str, text: str) -> Notebook:

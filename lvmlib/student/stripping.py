@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from os.path import expanduser
 from typing import Any
 
 from lvmlib.student.notebooks import Cell, Notebook
@@ -89,7 +89,7 @@ def _plain_output(output: dict[str, Any]) -> dict[str, Any] | None:
     return plain
 
 
-def _without_home(value: Any, home: str = str(Path.home())) -> Any:
+def _without_home(value: Any, home: str = expanduser("~")) -> Any:
     if isinstance(value, str):
         return value.replace(home, "~") if len(home) > 3 else value
     if isinstance(value, list):

@@ -187,6 +187,12 @@ def test_a_lab_is_described_by_its_heading_and_first_sentences(notebook) -> None
     assert "x.org" not in str(page_of(notebook))
 
 
+def test_a_title_is_shown_as_it_is_written(notebook) -> None:
+    notebook.cells[0].source = "# Lab 00 · If p < q & q < r"
+    front = soup(render_pages([read_lab(TINY, notebook)], Addresses())["index.html"])
+    assert [heading.get_text() for heading in front.select(".card h3")] == ["If p < q & q < r"]
+
+
 def test_contents_are_the_headings_each_with_its_own_anchor(notebook) -> None:
     notebook.cells[
         0
@@ -257,6 +263,10 @@ def test_a_site_is_replaced_as_a_whole_and_nothing_else_is(tiny: Course, tmp_pat
     with pytest.raises(CourseError, match="thesis holds what `lvm run` did not make"):
         make_site(tiny, [TINY], other)
     assert (other / "index.html").read_text(encoding="utf-8") == "mine"
+    (site / "CNAME").write_text("labs.example.org", encoding="utf-8")
+    with pytest.raises(CourseError, match="site holds what `lvm run` did not make"):
+        make_site(tiny, [TINY], site)
+    assert (site / "CNAME").is_file()
     assert {path.name for path in tmp_path.iterdir()} == {"site", "thesis", tiny.root.name}
 
 

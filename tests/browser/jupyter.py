@@ -80,8 +80,8 @@ def _address(server: subprocess.Popen[bytes], runtime: Path, log: Path) -> str:
 
 def _end(server: subprocess.Popen[bytes]) -> None:
     """Stop a server, which stops its kernels, and whatever else its session holds."""
-    os.killpg(server.pid, signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
+    with suppress(subprocess.TimeoutExpired, ProcessLookupError):
+        os.killpg(server.pid, signal.SIGTERM)
         server.wait(PATIENCE)
     with suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGKILL)

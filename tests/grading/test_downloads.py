@@ -153,21 +153,33 @@ def test_whoever_handed_in_no_notebook_is_there_without_one(archive, submitted: 
     assert [found.student for found in collect(submitted, "03-vae")] == ["ada", "bob"]
 
 
-@pytest.mark.parametrize("wrapper", ["Submissions", "03 VAE (final)"])
+NAMES = [
+    ("ada_1_2_03-vae.ipynb", "bob_3_4_03-vae.ipynb"),
+    ("ada_1_assignsubmission_file_/03-vae.ipynb", "bob_2_assignsubmission_file_03-vae.ipynb"),
+    ("ada/03-vae/03-vae.ipynb", "bob/03-vae/deep/er.ipynb"),
+]
+
+
 @pytest.mark.parametrize(
-    "names",
-    [
-        ("ada_1_2_03-vae.ipynb", "bob_3_4_03-vae.ipynb"),
-        ("ada_1_assignsubmission_file_/03-vae.ipynb", "bob_2_assignsubmission_file_03-vae.ipynb"),
-        ("ada/03-vae/03-vae.ipynb", "bob/03-vae/deep/er.ipynb"),
-    ],
+    ("title", "wrapper"), [("x", "Submissions"), ("03 VAE", "03 VAE"), ("lab 3 (2)", "Lab 3"), ("3 (b)", "3 (b)")]
 )
+@pytest.mark.parametrize("names", NAMES)
 def test_a_folder_around_all_is_not_taken_for_a_student(
-    pack, submitted: Path, wrapper: str, names: tuple[str, str]
+    tmp_path: Path, submitted: Path, title: str, wrapper: str, names: tuple[str, str]
 ) -> None:
-    assert unpack(pack({f"{wrapper}/{name}": name.encode() for name in names}), submitted, LABS) == []
+    download = tmp_path / f"{title}.zip"
+    download.write_bytes(zipped({f"{wrapper}/{name}": name.encode() for name in names}))
+    assert unpack(download, submitted, LABS) == []
     written = {"ada/03-vae/03-vae.ipynb": names[0].encode(), "bob/03-vae/03-vae.ipynb": names[1].encode()}
     assert laid_out(submitted) == written
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_a_students_folder_is_not_taken_for_a_download_of_others(pack, submitted: Path, names: tuple[str, str]) -> None:
+    """Whatever a student calls files, they are nobody else's."""
+    with pytest.raises(DownloadError, match="lies in one folder, mallory, .* call that folder submissions"):
+        unpack(pack({f"mallory/{name}": b"theirs" for name in names}), submitted, LABS)
+    assert not submitted.exists()
 
 
 def test_unpacking_twice_changes_nothing(archive, submitted: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -53,12 +54,13 @@ def test_a_folder_that_is_not_there_is_said_to_be_none(tmp_path: Path) -> None:
         collect(tmp_path / "file")
 
 
-def test_a_notebook_outside_a_labs_folder_is_not_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "what"), [("03-vae.ipynb", "it"), ("03-vae.ZIP", "the notebook in it")])
+def test_what_lies_outside_a_labs_folder_is_not_lost(tmp_path: Path, name: str, what: str) -> None:
+    (tmp_path / "ada" / "03-vae").mkdir(parents=True)
     (tmp_path / "zoe").mkdir()
-    (tmp_path / "zoe" / "03-vae.ipynb").touch()
-    with pytest.raises(
-        CourseError, match=r"zoe/03-vae.ipynb lies outside a lab's folder; move it to zoe/LAB/LAB.ipynb"
-    ):
+    (tmp_path / "zoe" / name).touch()
+    sentence = f"zoe/{name} lies outside a lab's folder; move {what} to zoe/LAB/LAB.ipynb."
+    with pytest.raises(CourseError, match=re.escape(sentence)):
         collect(tmp_path)
 
 

@@ -57,9 +57,7 @@ def test_what_cannot_be_loaded_again_is_not_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
-def test_a_failing_disk_leaves_the_file_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
-) -> None:
+def test_a_failing_disk_leaves_the_file_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str) -> None:
     save(tmp_path / "a.pt", {"step": 1})
 
     def full(*_: object) -> None:

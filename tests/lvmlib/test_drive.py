@@ -72,6 +72,18 @@ def test_a_checkpoint_goes_to_drive_which_is_mounted_once(colab, tmp_path: Path,
     assert [path.name for path in file.parent.iterdir()] == ["pgd.pt"]
 
 
+def test_a_mount_that_has_died_is_mounted_again(colab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, dead, look = colab(grant), tmp_path / "drive" / "MyDrive", os.stat
+
+    def stat_of(path: Path, **options: object) -> os.stat_result:
+        if path == dead and not calls:
+            raise OSError(107, "Transport endpoint is not connected")
+        return look(path, **options)
+
+    monkeypatch.setattr(os, "stat", stat_of)
+    assert drive.locate("drive:pgd.pt") == dead / "lvm" / "pgd.pt"
+
+
 @pytest.mark.parametrize(
     ("mounting", "reason"), [(refuse, "mount failed"), (lambda _: None, "drive/MyDrive is not there")]
 )

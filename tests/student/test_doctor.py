@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 
 from lvmlib.student import doctor
 from lvmlib.student.doctor import data, device, disk, jupyter, packages, python, settings
-from lvmlib.student.doctor.finding import Finding
+from lvmlib.student.doctor.finding import LVMLIB_ANEW, PIP, Finding
 from lvmlib.student.doctor.imports import GROUPS, Imports
 
 FINE = {name: {"version": "1"} for group in GROUPS for name in group}
@@ -134,7 +134,7 @@ def test_versions_out_of_range_missing_and_apart(monkeypatch: pytest.MonkeyPatch
         told_.startswith("✗ Of the packages that lvmlib needs: torch is 2.5.1+cu121, not ")
         and "scipy is missing" in told_
     )
-    assert 'Run: pip install "torch<3,>=2.6" "scipy<2,>=1.13"' in told_
+    assert f'Run: {PIP} install "torch<3,>=2.6" "scipy<2,>=1.13"' in told_
     assert str(packages.pair(told())).startswith("✗ torchvision 0.29.1 is made for torch ")
 
 
@@ -150,7 +150,8 @@ def test_the_first_broken_package_is_named_and_not_what_lacks_it() -> None:
     finding = packages.imports(told(torch=broken, torchvision=broken, lvmlib=broken, scipy=broken))
     assert finding.sentence == "scipy cannot be imported: ImportError: no. Nor can torch, torchvision."
     assert "no file of yours is called scipy.py" in finding.remedy
-    assert packages.imports(told(lvmlib=broken)).sentence == "lvmlib cannot be imported: ImportError: no."
+    alone = packages.imports(told(lvmlib=broken))
+    assert (alone.sentence, alone.remedy) == ("lvmlib cannot be imported: ImportError: no.", LVMLIB_ANEW)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,13 @@ def test_encodings(tmp_path: Path, content: bytes) -> None:
     assert (cell["source"], grade_id_of(cell), cell["execution_count"]) == ("é = 1", "one", 1)
 
 
+def test_a_broken_byte_leaves_all_other_letters_as_they_are(tmp_path: Path) -> None:
+    written = json.dumps(notebook(code("μ, σ = 0, 1  # é")), ensure_ascii=False).encode()
+    (tmp_path / "x.ipynb").write_bytes(written.replace("é".encode(), b"\xe9"))
+    (cell,) = read_notebook(tmp_path / "x.ipynb")["cells"]
+    assert cell["source"] == "μ, σ = 0, 1  # \ufffd"
+
+
 def test_the_format_with_worksheets(tmp_path: Path) -> None:
     cells = [{"cell_type": "code", "input": ["x = 1\n", "y"], "language": "python", "outputs": [], "metadata": {}}]
     old = {"worksheets": [{"cells": cells, "metadata": {}}], "metadata": {}, "nbformat": 3, "nbformat_minor": 0}

@@ -21,7 +21,7 @@ from lvmlib.authoring.gallery.privacy import refuse_leaks
 from lvmlib.authoring.gallery.text import unbroken
 from lvmlib.authoring.release import current_solution
 
-FRONT = "index.html"
+FRONT, STYLE = "index.html", "style.css"
 OURS = '<meta name="generator" content="lvm run">'
 """Stands in the front page: a folder with such a page may be replaced."""
 
@@ -84,7 +84,7 @@ def _executed(course: Course, lab: str, profile: str | None) -> NotebookNode:
 
 def _refuse_strangers(out: Path) -> None:
     front = out / FRONT
-    is_ours = front.is_file() and OURS in front.read_text(encoding="utf-8")
+    is_ours = front.is_file() and OURS.encode() in front.read_bytes() and not _others(out)
     is_free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
     if not is_ours and not is_free:
         raise CourseError(
@@ -92,18 +92,27 @@ def _refuse_strangers(out: Path) -> None:
         )
 
 
+def _others(out: Path) -> set[str]:
+    """What lies in a site beside its pages, their pictures and its style: a repository, say, or an address's CNAME."""
+    pages = [path for path in out.iterdir() if path.suffix == ".html"]
+    ours = {name for page in pages for name in (page.name, page.stem)} | {STYLE, ".DS_Store"}
+    return {path.name for path in out.iterdir()} - ours
+
+
 def _replace(out: Path, pages: dict[str, str], labs: Iterable[Lab]) -> None:
-    style = files(__package__).joinpath("style.css").read_bytes()
-    contents = {"style.css": style} | {file: page.encode() for file, page in pages.items()}
+    style = files(__package__).joinpath(STYLE).read_bytes()
+    contents = {STYLE: style} | {file: page.encode() for file, page in pages.items()}
     for lab in labs:
         contents |= lab.album.files
-    draft = out.with_name(f".{out.name}.{os.getpid()}")
+    draft, before = (out.with_name(f".{out.name}.{os.getpid()}{ending}") for ending in ("", ".before"))
     try:
         for file, content in contents.items():
             path = draft / file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        shutil.rmtree(out, ignore_errors=True)
+        if out.exists():
+            out.replace(before)
         draft.replace(out)
+        shutil.rmtree(before, ignore_errors=True)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -1,7 +1,7 @@
 """What is wrong with an installation, in plain sentences; every examination is one small function.
 
 Packages are imported in processes of their own (`imports`), as a broken one may take its process down: nothing here
-imports torch, and `lvm doctor` works without it.
+needs torch, and `lvm doctor` works without it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from lvmlib.student.doctor import data, device, disk, jupyter, packages, python, settings
-from lvmlib.student.doctor.finding import Finding, wrong
+from lvmlib.student.doctor.finding import LVMLIB_ANEW, Finding, wrong
 from lvmlib.student.doctor.imports import Imports, importing
 
 Examination = Callable[[Imports], Finding | None]
@@ -55,5 +55,5 @@ def _examined(examination: Examination, imports: Imports) -> Finding | None:
         what = f"{examination.__module__.rpartition('.')[2]}, {examination.__name__.replace('_', ' ')}"
         return wrong(
             f"What could not be examined: {what} ({type(error).__name__}: {error}).",
-            "Install lvmlib anew: pip install --force-reinstall 'lvmlib[lab]'.",
+            LVMLIB_ANEW,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lvmlib.student.doctor.finding import Finding, known, right, wrong
+from lvmlib.student.doctor.finding import LVMLIB_ANEW, Finding, known, right, wrong
 from lvmlib.student.doctor.imports import Imports
 
 DATASETS = Path(__file__).parents[2] / "datasets"
@@ -17,10 +17,10 @@ def embedded(_: Imports) -> Finding:
     try:
         sums = [line.split() for line in (DATASETS / "SHA256SUMS").read_text("ascii").splitlines()]
     except OSError:
-        return wrong("The list of the image sets inside lvmlib is missing.", _ANEW)
+        return wrong("The list of the image sets inside lvmlib is missing.", LVMLIB_ANEW)
     damage = [f"{name} {what}" for checksum, name in sums if (what := file_damage(DATASETS / name, checksum, "sha256"))]
     if damage:
-        return wrong(f"Of the image sets inside lvmlib, {'; '.join(damage)}.", _ANEW)
+        return wrong(f"Of the image sets inside lvmlib, {'; '.join(damage)}.", LVMLIB_ANEW)
     return right(f"{len(sums)} image sets inside lvmlib are whole: {', '.join(Path(name).stem for _, name in sums)}.")
 
 
@@ -51,6 +51,3 @@ def network(_: Imports) -> Finding:
 def _is_half(paths: list[Path]) -> bool:
     there = [path.is_file() and path.stat().st_size > 0 for path in paths]
     return any(path.exists() for path in paths) and not all(there)
-
-
-_ANEW = "Install lvmlib anew: pip install --force-reinstall --no-deps, with what you installed it from."

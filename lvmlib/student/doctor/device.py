@@ -6,7 +6,7 @@ import os
 import shutil
 from importlib import import_module
 
-from lvmlib.student.doctor.finding import Finding, known, right, wrong
+from lvmlib.student.doctor.finding import PIP, Finding, known, right, wrong
 from lvmlib.student.doctor.imports import Imports
 
 ENOUGH = 2e9
@@ -27,7 +27,7 @@ def gpu(told: Imports) -> Finding | None:
     if not seen["built"]:
         return known(
             "There is an NVIDIA GPU, but this torch is the one without CUDA; labs run on the processor.",
-            "If you want the GPU: pip install --force-reinstall torch torchvision, as pytorch.org says for CUDA.",
+            f"If you want the GPU: {PIP} install --force-reinstall torch torchvision, as pytorch.org says for CUDA.",
         )
     why = next((text for text in seen["warnings"] if "driver" in text.lower()), "it does not say why")
     return wrong(

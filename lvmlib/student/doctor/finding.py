@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
+PIP = f'"{sys.executable}" -m pip' if " " in sys.executable else f"{sys.executable} -m pip"
+"""That of this very Python; what a terminal calls pip may be another's."""
+LVMLIB_ANEW = "Install lvmlib anew: delete .venv and run `make lab`; on Colab, run the first cell again."
 State = Literal["✓", "✗", "–"]
 COLOURS: dict[State, str | None] = {"✓": "green", "✗": "red", "–": None}
 

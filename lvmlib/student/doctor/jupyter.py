@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from lvmlib.student.doctor.finding import Finding, known, right, wrong
+from lvmlib.student.doctor.finding import PIP, Finding, known, right, wrong
 from lvmlib.student.doctor.imports import Imports
 from lvmlib.student.doctor.packages import installed, needed
 from lvmlib.student.doctor.python import is_colab
 
 SHARE = Path(sys.prefix) / "share" / "jupyter"
-WIDGETS_ANEW = "Run: pip install --force-reinstall ipywidgets jupyterlab_widgets, and load JupyterLab's page again."
+WIDGETS_ANEW = f"Run: {PIP} install --force-reinstall ipywidgets jupyterlab_widgets, and load JupyterLab's page again."
 
 
 def widgets(told: Imports) -> Finding:
@@ -39,7 +39,7 @@ def widgets(told: Imports) -> Finding:
 def kernel(told: Imports) -> Finding:
     """Whether notebooks run in this very Python."""
     if told["ipykernel.kernelapp"].get("error"):
-        return wrong("Notebooks cannot run, for ipykernel cannot be imported.", "Run: pip install ipykernel")
+        return wrong("Notebooks cannot run, for ipykernel cannot be imported.", f"Run: {PIP} install ipykernel")
     from jupyter_client.kernelspec import KernelSpecManager
 
     program = KernelSpecManager().get_kernel_spec("python3").argv[0]
@@ -63,7 +63,7 @@ def validate(_: Imports) -> Finding:
         return right(f"JupyterLab has nbgrader {version} and its Validate button.")
     return wrong(
         f"nbgrader {version} is installed, but JupyterLab lacks its Validate button.",
-        "Run: pip install --force-reinstall --no-deps nbgrader",
+        f"Run: {PIP} install --force-reinstall --no-deps nbgrader",
     )
 
 

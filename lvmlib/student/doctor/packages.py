@@ -6,14 +6,14 @@ from importlib.metadata import PackageNotFoundError, requires
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING
 
-from lvmlib.student.doctor.finding import Finding, right, wrong
+from lvmlib.student.doctor.finding import LVMLIB_ANEW, PIP, Finding, right, wrong
 from lvmlib.student.doctor.imports import GROUPS, Imports
 from lvmlib.student.doctor.python import is_colab
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-TORCH_ANEW = "Install both anew: pip install --force-reinstall torch torchvision."
+TORCH_ANEW = f"Install both anew: {PIP} install --force-reinstall torch torchvision."
 
 
 def versions(_: Imports) -> Finding:
@@ -24,7 +24,7 @@ def versions(_: Imports) -> Finding:
         return right(f"{len(wanted)} packages are installed in versions that lvmlib takes.")
     told = "; ".join(f"{one.name} {there}" for one, there in bad)
     install = " ".join(f'"{one.name}{one.specifier}"' for one, _ in bad)
-    return wrong(f"Of the packages that lvmlib needs: {told}.", f"Run: pip install {install}")
+    return wrong(f"Of the packages that lvmlib needs: {told}.", f"Run: {PIP} install {install}")
 
 
 def pair(_: Imports) -> Finding | None:
@@ -36,7 +36,7 @@ def pair(_: Imports) -> Finding | None:
         if one.name == "torch" and _misfit(one) is not None:
             return wrong(
                 f"torchvision {torchvision} is made for torch {one.specifier}, and torch {torch} is installed.",
-                "Bring them together: pip install --upgrade torch torchvision.",
+                f"Bring them together: {PIP} install --upgrade torch torchvision.",
             )
     return right(f"torch {torch} and torchvision {torchvision} belong together.")
 
@@ -95,10 +95,12 @@ def _misfit(wanted: Requirement) -> str | None:
 
 
 def _anew(name: str) -> str:
+    if name == "lvmlib":
+        return LVMLIB_ANEW
     module = name.partition(".")[0]
     package = {"PIL": "pillow"}.get(module, module)
     is_torch = module in ("torch", "torchvision")
-    remedy = TORCH_ANEW if is_torch else f"Install it anew: pip install --force-reinstall {package}."
+    remedy = TORCH_ANEW if is_torch else f"Install it anew: {PIP} install --force-reinstall {package}."
     if is_colab():
         return f"Choose Runtime → Restart session, and run the first cell again; then: {remedy}"
     return f"See that no file of yours is called {module}.py. {remedy}"
