@@ -5,31 +5,8 @@ from __future__ import annotations
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
 
 LONGEST = 240
-
-
-def withhold(names: Iterable[str], package: dict[str, Any], error: Exception) -> None:
-    """Make every use of these names of a package raise `unusable`, and leave its modules importable.
-
-    Args:
-        package: its `globals()`.
-    """
-    withheld = frozenset(names)
-    for name in withheld:
-        package.pop(name, None)
-    package["__getattr__"] = _refuse(package["__name__"], withheld, error)
-
-
-def _refuse(package: str, names: frozenset[str], error: Exception) -> Callable[[str], NoReturn]:
-    def find(name: str) -> NoReturn:
-        if name not in names:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        raise unusable(package, error) from error
-
-    return find
 
 
 def unusable(package: str, error: Exception) -> ImportError:

@@ -58,6 +58,7 @@ def test_this_installation_is_all_right(tmp_path: Path) -> None:
     "broken",
     [
         {"torch": ("raise OSError('libtorch is cut short')", "✗ torch cannot be imported: OSError: libtorch is cut")},
+        {"torch": ("import os\nos.abort()", "✗ torch cannot be imported: ended Python (code -6).")},
         {"numpy": ("raise ImportError('an old one')", "✗ numpy cannot be imported: ImportError: an old one.")},
         {
             "torchvision": ("1 / 0", " Nor can torchvision."),

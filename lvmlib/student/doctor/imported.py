@@ -1,6 +1,6 @@
 """Runs in a process of its own, where a broken package may do what it likes, and tells of it in lines of JSON.
 
-Only the standard library is used, and no name of this project: the process gets this text and nothing else.
+Only the standard library is used: the process gets this text and nothing else.
 """
 
 import importlib
@@ -40,6 +40,9 @@ def attempt(name: str, work: Callable[[], dict[str, Any]]) -> bool:
 def bring(name: str) -> dict[str, Any]:
     """Import a package."""
     module = importlib.import_module(name)
+    if name == "lvmlib":  # which imports what it needs when it is used
+        for part in module.__all__:
+            getattr(module, part)
     return {"file": getattr(module, "__file__", None), "version": str(getattr(module, "__version__", ""))}
 
 
