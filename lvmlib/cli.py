@@ -142,8 +142,10 @@ def run(
     from lvmlib.authoring.gallery.make import make_site
 
     course = find_course()
-    failures = make_site(course, course.labs(labs or []), out, profile=profile, answers=answers)
-    typer.echo(f"{out / 'index.html'} is ready to open.")
+    chosen = course.labs(labs or [])
+    failures = make_site(course, chosen, out, profile=profile, answers=answers)
+    if len(failures) < len(chosen):
+        typer.echo(f"{out / 'index.html'} is ready to open.")
     if failures:
         raise CourseError("\n".join(f"{lab} has no page: {reason}" for lab, reason in failures.items()))
 

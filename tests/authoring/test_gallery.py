@@ -243,6 +243,8 @@ def test_a_lab_that_fails_does_not_stop_the_others(tiny: Course) -> None:
     assert failures["00-broken"].endswith("is not what 00-broken.py says; run `lvm build 00-broken` first.")
     index = soup((site / "index.html").read_text(encoding="utf-8"))
     assert [link["href"] for link in index.select("a.read")] == [f"{TINY}.html"]
+    assert list(make_site(tiny, ["00-broken"], site)) == ["00-broken"]
+    assert (site / f"{TINY}.html").is_file()
 
 
 def test_a_profile_executes_labs_anew(draft: Course) -> None:

@@ -29,7 +29,7 @@ OURS = '<meta name="generator" content="lvm run">'
 def make_site(
     course: Course, labs: Iterable[str], out: Path, *, profile: str | None = None, answers: bool = False
 ) -> dict[str, str]:
-    """Write the site of some labs, in place of the one that is there.
+    """Write the site of some labs, in place of the one that is there, which stays where no lab has a page.
 
     Args:
         out: the folder; its old content goes.
@@ -51,6 +51,8 @@ def make_site(
             shown.append(read_lab(lab, _executed(course, lab, profile), answers=answers))
         except CourseError as error:
             failures[lab] = str(error)
+    if not shown:
+        return failures
     pages = render_pages(shown, find_addresses(course), answers=answers)
     if not answers:
         refuse_leaks(course, pages)
