@@ -45,7 +45,7 @@ def test_run_names_the_labs_that_failed_and_does_not_succeed(
         main()
     assert end.value.code == 1
     assert f"{TINY} has no page: {TINY}: undefined raised NameError" in capsys.readouterr().err
-    assert (draft.root / "site" / "index.html").is_file()
+    assert not (draft.root / "site").exists()
 
 
 def test_what_goes_wrong_is_one_sentence(

@@ -51,7 +51,7 @@ def make_site(
             shown.append(read_lab(lab, _executed(course, lab, profile), answers=answers))
         except CourseError as error:
             failures[lab] = str(error)
-    if not shown:
+    if failures and not shown:
         return failures
     pages = render_pages(shown, find_addresses(course), answers=answers)
     if not answers:
