@@ -173,6 +173,8 @@ def _count_workers(client: Client) -> int:
 
 def graded(task: Task) -> Result:
     """Grade on a worker, which must not be brought down by what it judges."""
+    # It was started wherever this run was just then: nbgrader enters a lab from a folder that is gone afterwards.
+    os.chdir(os.sep)
     _limit_memory()
     return tasks.grade(task)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from lvmlib.grading.assignment import Assignment, Question
 from lvmlib.grading.judges import Judge, JudgeError, from_text
@@ -11,6 +11,7 @@ from lvmlib.grading.results import Verdict
 from lvmlib.grading.sandbox.answers import ForgedAnswers, decode
 from lvmlib.grading.sandbox.sandbox import Failure, Report, Round
 from lvmlib.grading.words import plain
+from lvmlib.probe import Answers
 
 LONGEST = 600
 DECISIVE = ("unsolved", "missing", "not a function")
@@ -32,7 +33,7 @@ def decide(
     """A verdict for each question, and what looked forged.
 
     Raises:
-        JudgeError: an exercise has no judge.
+        JudgeError: an exercise has no judge, or that failed by itself.
     """
     judges = from_text(assignment.lab, assignment.judges)
     verdicts, suspicions = [], []
@@ -75,14 +76,38 @@ def _complaint(
             failure = report.failures[asked]
             return _said_of(failure, limits), None, failure.why in DECISIVE
         observed = decode(report.answers[asked])
-        try:
-            clause = judge.verdict(observed, seed)
-            mistake = judge.explanation(observed, seed) if clause else None
-        except Exception as error:  # only answers that no probe writes bring a judge to this
-            raise ForgedAnswers(f"its judge met a {type(error).__name__}") from error
+        # What answers are compared with is computed apart, so that no failure of ours is taken for the student's.
+        _of_ours(judge, judge.expected, seed)
+        clause = _of_theirs(judge, judge.verdict, observed, seed)
+        if clause and not judge.exercise.law:
+            _of_ours(judge, judge.mistakes, seed)
+        mistake = _of_theirs(judge, judge.explanation, observed, seed) if clause else None
         if clause:
             return clause, mistake, True
     return None, None, True
+
+
+def _of_ours(judge: Judge, compute: Callable[..., object], seed: int) -> None:
+    try:
+        compute(seed)
+    except Exception as error:
+        raise _failed(judge, error) from error
+
+
+def _of_theirs(judge: Judge, compare: Callable[..., str | None], observed: Answers, seed: int) -> str | None:
+    try:
+        return compare(observed, seed)
+    except OSError as error:
+        raise _failed(judge, error) from error
+    except Exception as error:  # only answers that no probe writes bring a judge to this
+        raise ForgedAnswers(f"its judge met a {type(error).__name__}") from error
+
+
+def _failed(judge: Judge, error: Exception) -> JudgeError:
+    return JudgeError(
+        f"The judge of {judge.exercise.name!r} failed by itself ({type(error).__name__}: {error}), and not by a "
+        "student's answers; mend that, and grade again."
+    )
 
 
 def _said_of(failure: Failure, limits: Limits) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +12,8 @@ from distributed import KilledWorker
 from distributed.client import FutureCancelledError
 
 from lvmlib.authoring.course import CourseError
-from lvmlib.grading.cluster import _result_of, run
+from lvmlib.grading import cluster
+from lvmlib.grading.cluster import _result_of, graded, run
 from lvmlib.grading.results import Status
 
 TASK = SimpleNamespace(student="ada", assignment=SimpleNamespace(lab="00-small"))
@@ -34,6 +37,16 @@ def test_a_submission_that_the_grader_fails_on_is_told_and_stops_nobody(error: E
     result = _result_of(failing(error), TASK)
     assert (result.student, result.lab, result.status, result.score) == ("ada", "00-small", Status.CRASHED, None)
     assert said in result.notes[0] and "run it by hand" in result.notes[0]
+
+
+def test_a_worker_needs_no_folder_that_may_be_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setattr(cluster, "_limit_memory", lambda: None)
+    monkeypatch.setattr(cluster.tasks, "grade", lambda task: os.getcwd())
+    assert Path(graded(TASK)).is_dir()
 
 
 def test_what_concerns_all_submissions_stops_the_run() -> None:
