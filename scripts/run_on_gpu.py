@@ -225,7 +225,7 @@ def own_kernel(minutes: float) -> Iterator[None]:
 
     On Colab, Jupyter would choose a kernel that expects a browser, and in which the labs' first cell installs lvmlib.
     """
-    from lvmlib.authoring import execute as execution
+    from lvmlib.authoring.execute import environment
 
     with tempfile.TemporaryDirectory() as folder:
         description = Path(folder) / "kernels" / "python3" / "kernel.json"
@@ -233,13 +233,8 @@ def own_kernel(minutes: float) -> Iterator[None]:
         program = [sys.executable, "-c", KERNEL.format(seconds=60 * minutes), "-f", "{connection_file}"]
         description.write_text(json.dumps({"argv": program, "display_name": "Python 3", "language": "python"}))
         path = os.pathsep.join([folder, *filter(None, [os.environ.get("JUPYTER_PATH")])])
-        before = execution.CELL_TIMEOUT
-        execution.CELL_TIMEOUT = round(60 * minutes) + 1 if minutes else before  # a cell may take all of a lab's time
-        try:
-            with execution.environment(JUPYTER_PATH=path, MPLBACKEND="module://matplotlib_inline.backend_inline"):
-                yield
-        finally:
-            execution.CELL_TIMEOUT = before
+        with environment(JUPYTER_PATH=path, MPLBACKEND="module://matplotlib_inline.backend_inline"):
+            yield
 
 
 def run_lab(solution: Path, profile: str, folder: Path, minutes: float) -> Outcome:
@@ -248,7 +243,7 @@ def run_lab(solution: Path, profile: str, folder: Path, minutes: float) -> Outco
     shutil.rmtree(folder, ignore_errors=True)
     start = time.monotonic()
     try:
-        executed = execute_and_measure(solution, profile, outcome)
+        executed = execute_and_measure(solution, profile, outcome, minutes)
         outcome.seconds = round(time.monotonic() - start, 1)
         keep(executed, folder, outcome)
     except Exception as error:  # whatever befell this lab, the next one runs
@@ -257,17 +252,18 @@ def run_lab(solution: Path, profile: str, folder: Path, minutes: float) -> Outco
     return outcome
 
 
-def execute_and_measure(solution: Path, profile: str, outcome: Outcome) -> Any:
+def execute_and_measure(solution: Path, profile: str, outcome: Outcome, minutes: float) -> Any:
     import nbformat
 
     from lvmlib.authoring.course import CourseError
-    from lvmlib.authoring.execute import execute
+    from lvmlib.authoring.execute import CELL_TIMEOUT, execute
 
     if not solution.is_file():
         raise CourseError(f"{outcome.lab} has no notebook to run; make it with `make build LABS={outcome.lab}`.")
     notebook = nbformat.read(solution, as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell(MEMORY))
-    executed = execute(notebook, profile, outcome.lab)
+    limit = round(60 * minutes) + 1 if minutes else CELL_TIMEOUT  # a cell may take all of a lab's time
+    executed = execute(notebook, profile, outcome.lab, limit)
     for name, value in json.loads(executed.cells.pop().outputs[0].text).items():
         setattr(outcome, name, value)
     return executed

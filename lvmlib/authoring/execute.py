@@ -24,19 +24,20 @@ class ExecutionError(CourseError):
     """A cell of a notebook raised; the message names the cell and the error."""
 
 
-def execute(notebook: NotebookNode, profile: str, title: str = "") -> NotebookNode:
+def execute(notebook: NotebookNode, profile: str, title: str = "", timeout: int = CELL_TIMEOUT) -> NotebookNode:
     """Run every cell of a notebook in a fresh kernel, in an empty folder, with a progress bar over its cells.
 
     Args:
         notebook: left as it is.
         profile: `smoke`, `cpu` or `full`.
         title: what the progress bar is called.
+        timeout: seconds that a cell may take; half an hour without.
 
     Returns:
         A copy with outputs, as `clean_outputs` leaves them.
 
     Raises:
-        ExecutionError: a cell raised, died or took longer than half an hour.
+        ExecutionError: a cell raised, died or took too long.
     """
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
@@ -52,7 +53,7 @@ def execute(notebook: NotebookNode, profile: str, title: str = "") -> NotebookNo
     ):
         client = NotebookClient(
             executed,
-            timeout=CELL_TIMEOUT,
+            timeout=timeout,
             kernel_name="python3",
             record_timing=False,
             extra_arguments=["--log-level=ERROR", "--HistoryManager.hist_file=:memory:"],
@@ -65,7 +66,7 @@ def execute(notebook: NotebookNode, profile: str, title: str = "") -> NotebookNo
             with suppress(CellExecutionError):
                 asyncio.run(client.async_execute())
         except CellTimeoutError as error:
-            raise ExecutionError(f"{title or 'The notebook'} stopped: a cell took over {CELL_TIMEOUT} s.") from error
+            raise ExecutionError(f"{title or 'The notebook'} stopped: a cell took over {timeout} s.") from error
         except DeadKernelError as error:
             raise ExecutionError(f"{title or 'The notebook'} stopped: its kernel died.") from error
     _refuse_errors(executed, title)

@@ -26,10 +26,8 @@ def embedded(_: Imports) -> Finding:
 
 def complete(_: Imports) -> Finding | None:
     """Whether a download was left half-way."""
-    try:
-        from lvmlib.datasets.complete import SETS, default_root
-    except Exception:  # torch is broken, which is said already
-        return None
+    from lvmlib.datasets.complete import SETS, default_root
+
     root = default_root()
     left = [path.name for name in SETS for path in root.glob(f".{name}-*")]
     half = [name for name, known in SETS.items() if _is_half([root / path for path in known.files])]

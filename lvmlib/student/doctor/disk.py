@@ -47,12 +47,10 @@ def work(_: Imports) -> Finding:
     return right(f"{folder} can be written to, and {_size(free)} are free.")
 
 
-def data(_: Imports) -> Finding | None:
+def data(_: Imports) -> Finding:
     """Whether there is room for complete data sets; the embedded ones need none."""
-    try:
-        from lvmlib.datasets.complete import default_root
-    except Exception:  # torch is broken, which is said already
-        return None
+    from lvmlib.datasets.complete import default_root
+
     root = default_root()
     place = next(folder for folder in (root, *root.parents) if folder.exists())
     free = shutil.disk_usage(place).free
